@@ -1,0 +1,1 @@
+"""Splits, metrics, baselines and checks against leaks."""

@@ -1,0 +1,1 @@
+"""Sources, tables, snapshots and model files: all that touches storage."""

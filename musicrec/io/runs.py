@@ -1,0 +1,93 @@
+"""A job's run: who it is, what it touched, its figures; kept in ops.runs and ops.metrics."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from musicrec.io.tables import Lakehouse
+from musicrec.logs import Logger
+from musicrec.schemas import TABLES
+
+_RECORDED_PACKAGES = ("musicrec", "pyspark", "delta-spark", "torch", "petastorm", "pyarrow", "numpy", "pandas")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a pipeline did: rows read, rows written, and whether it had nothing to do."""
+
+    rows_in: int
+    rows_out: int
+    note: str = ""
+
+
+@dataclass
+class Run:
+    """What every pipeline is handed.
+
+    Attributes
+    ----------
+    lakehouse : the tables.
+    run_id : one for all the jobs of a nightly.
+    job : the job's name.
+    now : when the run started; the only clock that a pipeline may read.
+    as_of : listens before this day's midnight (UTC) count; None for the jobs that take sources in.
+    seed : of everything random.
+    log : carries run_id.
+    """
+
+    lakehouse: Lakehouse
+    run_id: str
+    job: str
+    now: datetime
+    seed: int
+    log: Logger
+    as_of: date | None = None
+    _figures: list[tuple[str, int, str, float]] = field(default_factory=list)
+
+    @property
+    def day(self) -> date:
+        """`as_of`, for the jobs that cannot do without."""
+        if self.as_of is None:
+            raise ValueError(f"job {self.job} needs as_of")
+        return self.as_of
+
+    def metric(self, name: str, value: float, step: int = 0, **tags: str) -> None:
+        """Keep a figure for ops.metrics; written when the job ends."""
+        self._figures.append((name, step, json.dumps(tags, sort_keys=True) if tags else "{}", float(value)))
+
+    def write_metrics(self) -> None:
+        """Append the figures kept so far to ops.metrics."""
+        if not self._figures:
+            return
+        table = TABLES["ops.metrics"]
+        rows = [(self.run_id, self.job, name, step, tags, value, self.now) for name, step, tags, value in self._figures]
+        self.lakehouse.append("ops.metrics", self.lakehouse.spark.createDataFrame(rows, table.schema))
+        self._figures.clear()
+
+
+def package_versions() -> dict[str, str]:
+    """The versions of the packages that decide a run's results."""
+    found = {}
+    for name in _RECORDED_PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def git_commit() -> str:
+    """The commit of the code that runs, "unknown" outside a checkout."""
+    command = ["git", "rev-parse", "HEAD"]
+    try:
+        done = subprocess.run(
+            command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return done.stdout.strip()

@@ -1,0 +1,1 @@
+"""From vectors to lists: top-N, fusion, fill and reasons."""

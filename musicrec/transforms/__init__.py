@@ -1,0 +1,1 @@
+"""Lazy, pure functions from DataFrame to DataFrame."""

@@ -1,0 +1,48 @@
+"""One Spark session for the whole suite: two cores, two shuffle partitions, Delta from conf/spark-defaults.conf."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from musicrec.io.runs import Run
+from musicrec.io.tables import Lakehouse
+from musicrec.logs import make_logger
+from musicrec.spark import build_session
+
+ROOT = Path(__file__).parent.parent
+SMALL_SPARK = {
+    "spark.sql.shuffle.partitions": "2",
+    "spark.databricks.delta.snapshotPartitions": "2",
+    "spark.sql.sources.parallelPartitionDiscovery.parallelism": "2",
+}
+
+
+@pytest.fixture(scope="session")
+def spark() -> Iterator[SparkSession]:
+    session = build_session("musicrec-tests", ROOT / "conf", SMALL_SPARK)
+    yield session
+    session.stop()
+
+
+@pytest.fixture
+def lakehouse(spark: SparkSession, tmp_path: Path) -> Lakehouse:
+    return Lakehouse(spark, str(tmp_path / "lakehouse"))
+
+
+@pytest.fixture
+def run(lakehouse: Lakehouse) -> Run:
+    """A run with a fixed clock; its as_of is the day after the sample's last listen."""
+    return Run(
+        lakehouse=lakehouse,
+        run_id="test-run",
+        job="test",
+        now=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
+        seed=7,
+        log=make_logger("test-run"),
+        as_of=date(2014, 6, 23),
+    )
