@@ -1,10 +1,61 @@
-"""Listens as received: which rows can be right, and one row a listen."""
+"""Listens as received: which rows can be right, and one row a listen.
+
+Every reader of listens gives the columns of `RAW_COLUMNS`; from there on all formats are one.
+"""
 
 from __future__ import annotations
 
-from datetime import date
+import sys
+from datetime import date, datetime, timedelta
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
 
 from musicrec.params import Params
+from musicrec.schemas import TABLES
+
+KEY = TABLES["bronze.listens"].key
+
+# `malformed`: the row could not be parsed at all; `file`: where it stood; `row`: the row as received, as JSON.
+RAW_COLUMNS = {
+    "user_id": "string",
+    "listened_at": "timestamp",
+    "recording_msid": "string",
+    "artist_name": "string",
+    "recording_name": "string",
+    "release_name": "string",
+    "recording_mbid": "string",
+    "release_mbid": "string",
+    "artist_mbids": "array<string>",
+    "duration_ms": "bigint",
+    "malformed": "boolean",
+    "file": "string",
+    "row": "string",
+}
+
+REASONS = (
+    "malformed",
+    "missing_user",
+    "missing_artist",
+    "missing_title",
+    "missing_time",
+    "too_early",
+    "in_future",
+    "negative_duration",
+)
+
+# All that Unicode calls white space, and the invisible marks that files are sprinkled with.
+BLANKS = "".join(c for c in map(chr, range(sys.maxunicode + 1)) if c.isspace()) + "\u200b\ufeff\u0000"
+
+_TEXTS = (
+    "user_id",
+    "recording_msid",
+    "artist_name",
+    "recording_name",
+    "release_name",
+    "recording_mbid",
+    "release_mbid",
+)
 
 
 class ListenRules(Params):
@@ -19,3 +70,79 @@ class ListenRules(Params):
 
     earliest: date = date(2002, 10, 1)
     future_tolerance_hours: float = 24.0
+
+
+def tidy(raw: DataFrame) -> DataFrame:
+    """Trim the texts, make blank ones null, and give a row without a recording_msid a stable one of its names."""
+    texts = {name: _trimmed(F.col(name)) for name in _TEXTS}
+    return raw.withColumns(texts).withColumn("recording_msid", F.coalesce("recording_msid", derived_msid()))
+
+
+def derived_msid() -> Column:
+    """A UUID from the MD5 of artist, title and release, the same wherever and whenever the three are the same."""
+    names = [F.coalesce(F.col(c), F.lit("")) for c in ("artist_name", "recording_name", "release_name")]
+    digest = F.md5(F.concat_ws("\n", *names))
+    return F.regexp_replace(digest, r"^(.{8})(.{4})(.{4})(.{4})(.{12})$", "$1-$2-$3-$4-$5")
+
+
+def judge(tidied: DataFrame, rules: ListenRules, ended_at: datetime) -> DataFrame:
+    """Add `reason`: why a row cannot be right, several joined by commas in the order of `REASONS`; null = it can.
+
+    `row` stays only where there is a reason.
+
+    Parameters
+    ----------
+    tidied : the result of `tidy`.
+    ended_at : the END_TIMESTAMP of the rows' dump, with its time zone.
+    """
+    earliest = F.lit(f"{rules.earliest.isoformat()} 00:00:00+00:00").cast("timestamp")
+    latest = F.lit((ended_at + timedelta(hours=rules.future_tolerance_hours)).isoformat()).cast("timestamp")
+    # Of a row that could not be parsed nothing else is known.
+    readable = ~F.col("malformed")
+    faults = {
+        "malformed": F.col("malformed"),
+        "missing_user": readable & F.col("user_id").isNull(),
+        "missing_artist": readable & F.col("artist_name").isNull(),
+        "missing_title": readable & F.col("recording_name").isNull(),
+        "missing_time": readable & F.col("listened_at").isNull(),
+        "too_early": F.col("listened_at") < earliest,
+        "in_future": F.col("listened_at") > latest,
+        "negative_duration": F.col("duration_ms") < 0,
+    }
+    joined = F.concat_ws(",", *[F.when(faults[reason], F.lit(reason)) for reason in REASONS])
+    judged = tidied.withColumn("reason", F.when(joined != "", joined))
+    return judged.withColumn("row", F.when(F.col("reason").isNotNull(), F.col("row")))
+
+
+def number_copies(judged: DataFrame) -> DataFrame:
+    """Add `copy`: 1 for the row of each listen that stays, 2 and on for its duplicates.
+
+    The row with ids and a duration goes before one without; then the columns' values decide, so the same rows give
+    the same winner in whatever order they come.
+    """
+    informed = [F.col(c).asc_nulls_last() for c in ("recording_mbid", "release_mbid", "duration_ms", "release_name")]
+    rest = [F.col(c).asc_nulls_last() for c in ("artist_name", "recording_name", "file")]
+    order = [*informed, F.to_json("artist_mbids").asc_nulls_last(), *rest]
+    # `row` spreads the rejected rows, whose keys are often null, over the partitions; it is null for the others.
+    window = Window.partitionBy(*KEY, "row").orderBy(*order)
+    return judged.withColumn("copy", F.row_number().over(window))
+
+
+def add_fate(numbered: DataFrame, known: DataFrame) -> DataFrame:
+    """Add `fate`: `quarantined`, `duplicate` (a further copy, or its key is among `known`'s) or `kept`.
+
+    Parameters
+    ----------
+    numbered : the result of `number_copies`.
+    known : holds the key columns, each key once: the listens taken in before.
+    """
+    marked = known.select(*KEY, F.lit(True).alias("is_known"))
+    joined = numbered.join(marked, on=list(KEY), how="left")
+    is_duplicate = (F.col("copy") > 1) | F.coalesce("is_known", F.lit(False))
+    fate = F.when(F.col("reason").isNotNull(), "quarantined").when(is_duplicate, "duplicate").otherwise("kept")
+    return joined.withColumn("fate", fate).drop("is_known", "copy")
+
+
+def _trimmed(text: Column) -> Column:
+    trimmed = F.trim(text, F.lit(BLANKS))
+    return F.when(trimmed != "", trimmed)

@@ -1,0 +1,133 @@
+"""Take ListenBrainz dumps in: each listen once into bronze.listens, what cannot be right into bronze.quarantine."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import starmap
+
+from pyspark import StorageLevel
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from musicrec.errors import CountMismatchError
+from musicrec.io.listenbrainz import Dump, check_dumps, count_rows, read_dump
+from musicrec.io.runs import Run, Stage
+from musicrec.schemas import TABLES
+from musicrec.transforms.listens import KEY, ListenRules, add_fate, judge, number_copies, tidy
+
+SOURCE = "listenbrainz"
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What became of a dump's rows. `kept`: new listens; `duplicate`: twice in the dump, or taken in before."""
+
+    rows_in: int
+    kept: int
+    duplicate: int
+    quarantined: int
+    reasons: tuple[tuple[str, int], ...] = ()
+
+    def check(self, dump: Dump) -> None:
+        """Raise CountMismatchError where a row was lost or made."""
+        if self.rows_in != self.kept + self.duplicate + self.quarantined:
+            raise CountMismatchError(
+                f"{dump.name}: {self.rows_in} rows in, but {self.kept} kept + {self.duplicate} duplicates"
+                f" + {self.quarantined} quarantined"
+            )
+
+
+def ingest_listens(run: Run, dumps: Sequence[Dump], rules: ListenRules) -> Stage:
+    """Apply the dumps in order of their end; one that ops.sources names is skipped.
+
+    A dump whose row in ops.sources was lost is applied again, which adds no listen and no quarantined row twice.
+    Wrap the call in `lakehouse.unchanged_on_error()`.
+
+    Returns
+    -------
+    Stage : rows_in = rows of the dumps applied now, rows_out = listens new to the table.
+
+    Raises
+    ------
+    InputError : a dump is damaged, empty or lacks a column; raised before any table is touched.
+    CountMismatchError : a dump's rows are not kept + duplicates + quarantined.
+    """
+    check_dumps(dumps)
+    applied = {row[0] for row in run.lakehouse.read_or_empty("ops.sources").select("source_id").collect()}
+    done: list[Counts] = []
+    for dump in sorted(dumps, key=lambda d: (d.ended_at, d.kind != "full", d.source_id)):
+        if dump.source_id in applied:
+            run.log.info("dump skipped: applied before", dump=dump.name, source_id=dump.source_id)
+            continue
+        done.append(_apply(run, dump, rules))
+        applied.add(dump.source_id)
+    note = "" if done else "every dump was applied before"
+    return Stage(sum(c.rows_in for c in done), sum(c.kept for c in done), note)
+
+
+def _apply(run: Run, dump: Dump, rules: ListenRules) -> Counts:
+    """Take in one dump: one pass that sorts its rows, kept while they are written to where they belong."""
+    spark = run.lakehouse.spark
+    judged = judge(tidy(read_dump(spark, dump)), rules, dump.ended_at)
+    known = run.lakehouse.read_or_empty("bronze.listens").select(*KEY)
+    stamps = {"source": F.lit(SOURCE), "source_id": F.lit(dump.source_id), "ingested_at": F.lit(run.now)}
+    rows = add_fate(number_copies(judged), known).withColumns(stamps)
+    rows = rows.withColumn("file", F.concat_ws("/", F.lit(dump.name), F.col("file")))
+    rows = rows.persist(StorageLevel.MEMORY_AND_DISK)
+    try:
+        counts = _count(rows, count_rows(spark, dump))
+        counts.check(dump)
+        _quarantine(run, dump, rows.where("fate = 'quarantined'"), counts.quarantined)
+        _insert(run, dump, rows.where("fate = 'kept'"), counts.kept)
+    finally:
+        rows.unpersist()
+    _record(run, dump, counts)
+    return counts
+
+
+def _count(rows: DataFrame, rows_in: int) -> Counts:
+    fates: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
+    for fate, reason, n in rows.groupBy("fate", "reason").count().collect():
+        fates[fate] += n
+        if reason is not None:
+            reasons[reason] += n
+    counted = tuple(sorted(reasons.items()))
+    return Counts(rows_in, fates["kept"], fates["duplicate"], fates["quarantined"], counted)
+
+
+def _quarantine(run: Run, dump: Dump, rejected: DataFrame, expected: int) -> None:
+    """Replace the rows that an earlier, lost application of the dump may have left."""
+    ours = f"source_id = '{dump.source_id}'"
+    table = "bronze.quarantine"
+    if expected or (run.lakehouse.exists(table) and not run.lakehouse.read(table).where(ours).isEmpty()):
+        run.lakehouse.overwrite(table, rejected, where=ours)
+
+
+def _insert(run: Run, dump: Dump, kept: DataFrame, expected: int) -> None:
+    if expected == 0 and run.lakehouse.exists("bronze.listens"):
+        return
+    inserted = run.lakehouse.insert_new("bronze.listens", kept)
+    if inserted != expected:
+        raise CountMismatchError(f"{dump.name}: {expected} new listens, but {inserted} were inserted")
+
+
+def _record(run: Run, dump: Dump, counts: Counts) -> None:
+    figures = {
+        "rows_in": counts.rows_in,
+        "rows_kept": counts.kept,
+        "rows_duplicate": counts.duplicate,
+        "rows_quarantined": counts.quarantined,
+    }
+    for name, value in figures.items():
+        run.metric(name, value, dump=dump.name)
+    for reason, n in counts.reasons:
+        run.metric("rows_quarantined_for", n, dump=dump.name, reason=reason)
+    reasons = ", ".join(starmap("{} {}".format, counts.reasons))
+    run.log.info("dump applied", dump=dump.name, source_id=dump.source_id, **figures, reasons=reasons or "none")
+    identity = (dump.source_id, dump.kind, dump.name, dump.format, dump.started_at, dump.ended_at)
+    row = (*identity, *figures.values(), run.run_id, run.now)
+    table = TABLES["ops.sources"]
+    run.lakehouse.append(table.name, run.lakehouse.spark.createDataFrame([row], table.schema))
