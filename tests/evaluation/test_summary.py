@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+from scipy import stats
+
+from musicrec.errors import InputError
+from musicrec.evaluation.bootstrap import BootstrapParams
+from musicrec.evaluation.metrics import RANK_METRICS, listener_metrics
+from musicrec.evaluation.summary import EvaluationParams, summarise
+
+MODELS = ("als", "empty", "popular")
+PARAMS = EvaluationParams(ks=(2, 4), bootstrap=BootstrapParams(resamples=3000))
+CATALOGUE, LISTENERS = 20, 60
+
+
+class Judged:
+    """Random lists of two models and a third without any, measured."""
+
+    def __init__(self, spark: SparkSession) -> None:
+        rng = random.Random(3)
+        self.items = spark.createDataFrame(
+            [(item, 5, item % 4) for item in range(CATALOGUE)], "item_idx int, plays long, artist_idx int"
+        )
+        wanted = [(user, rng.sample(range(10), 3), CATALOGUE) for user in range(LISTENERS)]
+        # Listener 99 has a list but is not judged: it must not count.
+        self.lists_of = {
+            (model, user): rng.sample(range(width), 4)
+            for model, width in (("als", 10), ("popular", 15))
+            for user in [*range(LISTENERS), 99]
+        } | {("als", 99): [18, 19]}
+        self.lists = spark.createDataFrame(
+            [(*key, items) for key, items in self.lists_of.items()], "model string, user_idx int, items array<int>"
+        )
+        relevant = spark.createDataFrame(wanted, "user_idx int, relevant array<int>, candidates long")
+        self.measured = listener_metrics(self.lists, relevant, self.items, PARAMS.ks, MODELS)
+
+
+@pytest.fixture(scope="module")
+def judged(spark: SparkSession) -> Judged:
+    return Judged(spark)
+
+
+@pytest.fixture(scope="module")
+def scores(judged: Judged) -> dict[tuple[str, str, int], Any]:
+    rows = summarise(judged.measured, judged.lists, judged.items, PARAMS, seed=1).collect()
+    found = {(row["model"], row["metric"], row["k"]): row for row in rows}
+    assert len(found) == len(rows)
+    return found
+
+
+def columns(measured: DataFrame, name: str) -> dict[str, np.ndarray]:
+    rows = measured.toPandas().sort_values("user_idx")
+    return {model: rows.loc[rows["model"] == model, name].to_numpy() for model in MODELS}
+
+
+def test_means_are_over_the_listeners_that_have_a_value(
+    judged: Judged, scores: dict[tuple[str, str, int], Any]
+) -> None:
+    for metric in RANK_METRICS:
+        for model, values in columns(judged.measured, f"{metric}_4").items():
+            row = scores[model, metric, 4]
+            known = values[~np.isnan(values)]
+            assert row["listeners"] == len(known)
+            assert row["value"] == (pytest.approx(known.mean(), abs=1e-12) if len(known) else None)
+    assert scores["empty", "recall", 2]["value"] == 0
+    assert scores["empty", "recall", 2]["listeners"] == LISTENERS
+    assert scores["empty", "novelty", 2]["listeners"] == 0
+
+
+def test_coverage_counts_items_that_a_judged_listener_sees(
+    judged: Judged, scores: dict[tuple[str, str, int], Any]
+) -> None:
+    for model in MODELS:
+        for k in PARAMS.ks:
+            seen = {i for (m, user), items in judged.lists_of.items() if m == model and user != 99 for i in items[:k]}
+            assert scores[model, "coverage", k]["value"] == len(seen) / CATALOGUE
+
+
+def test_ndcg_and_its_gain_have_the_intervals_of_scipys_bootstrap(
+    judged: Judged, scores: dict[tuple[str, str, int], Any]
+) -> None:
+    ndcg = columns(judged.measured, "ndcg_4")
+    for metric, values in (("ndcg", ndcg["als"]), ("ndcg_gain", ndcg["als"] - ndcg["popular"])):
+        row = scores["als", metric, 4]
+        ends = stats.bootstrap((values,), np.mean, n_resamples=5000, method="percentile", random_state=5)
+        low, high = ends.confidence_interval
+        assert row["value"] == pytest.approx(values.mean(), abs=1e-12)
+        assert (row["low"], row["high"]) == pytest.approx((low, high), abs=0.06 * (high - low))
+    assert ("popular", "ndcg_gain", 4) not in scores
+    assert {key[1] for key, row in scores.items() if row["low"] is not None} == {"ndcg", "ndcg_gain"}
+
+
+def test_neither_partitions_nor_a_second_run_change_a_digit(
+    judged: Judged, scores: dict[tuple[str, str, int], Any]
+) -> None:
+    shuffled = judged.measured.repartition(5, "ndcg_2")
+    again = summarise(shuffled, judged.lists.repartition(3), judged.items, PARAMS, seed=1).collect()
+    assert again == list(scores.values())
+
+
+def test_an_unknown_baseline_is_refused_by_name(judged: Judged) -> None:
+    with pytest.raises(InputError, match="expected one of als, empty, popular, found pop"):
+        summarise(judged.measured, judged.lists, judged.items, EvaluationParams(ks=(2,), baseline="pop"), seed=1)
+
+
+def test_no_listener_judged_gives_no_rows(judged: Judged) -> None:
+    nobody = judged.measured.where("user_idx < 0")
+    assert summarise(nobody, judged.lists, judged.items, PARAMS, seed=1).collect() == []
