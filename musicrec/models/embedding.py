@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from musicrec.errors import NonFiniteError
+from musicrec.models.blocks import read_vectors
 
 
 @dataclass(frozen=True)
@@ -46,3 +49,42 @@ def check_finite(model: EmbeddingModel) -> EmbeddingModel:
         if count:
             raise NonFiniteError(f"model {model.name}: {count} {what} vectors hold NaN or infinity after the fit")
     return model
+
+
+@dataclass(frozen=True)
+class ItemMatrix:
+    """A model's items on the driver, ready to be broadcast.
+
+    Attributes
+    ----------
+    item_idx : the items, ascending [m].
+    vectors : their vectors [m × d].
+    bias : their biases [m].
+    """
+
+    item_idx: NDArray[np.int32]
+    vectors: NDArray[np.float32]
+    bias: NDArray[np.float32]
+
+    def positions(self, items: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """The row of each item, and whether the matrix has it at all (the row of one it lacks means nothing)."""
+        if not len(self.item_idx):
+            return np.zeros(len(items), np.int64), np.zeros(len(items), np.bool_)
+        rows = np.minimum(np.searchsorted(self.item_idx, items), len(self.item_idx) - 1)
+        return rows, self.item_idx[rows] == items
+
+
+def collect_items(item_vectors: DataFrame) -> ItemMatrix:
+    """The item vectors as one matrix on the driver: 4 (d + 2) bytes an item, so 260 MB for a million items of 64.
+
+    Parameters
+    ----------
+    item_vectors : DataFrame (item_idx int, vector array<float> [d], bias float), one row per item.
+    """
+    rows = item_vectors.select(
+        F.col("item_idx").cast("int"), F.col("vector").cast("array<float>"), F.col("bias").cast("float")
+    ).toArrow()
+    item_idx = rows["item_idx"].to_numpy()
+    order = np.argsort(item_idx, kind="stable")
+    vectors = read_vectors(rows["vector"].combine_chunks())
+    return ItemMatrix(item_idx[order], vectors[order], rows["bias"].to_numpy()[order])
