@@ -1,0 +1,175 @@
+"""Catalogues into bronze, and silver.tracks merged from all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import astuple, dataclass
+from functools import reduce
+
+from pyspark import StorageLevel
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from musicrec.errors import CountMismatchError
+from musicrec.io.runs import Run, Stage
+from musicrec.io.spotify import SOURCE_ID, Catalogue, read_catalogue
+from musicrec.io.spotify_schemas import CatalogueKind
+from musicrec.schemas import TABLES
+from musicrec.transforms.catalogues import unify, unify_artists, unify_play_counts
+from musicrec.transforms.tracks import merge_catalogues, one_row_a_key, one_row_a_track
+
+_BRONZE: Mapping[CatalogueKind, str] = {
+    "tracks": "bronze.tracks",
+    "artists": "bronze.artists",
+    "play_counts": "bronze.play_counts",
+}
+_ONE_ROW: Mapping[CatalogueKind, Callable[[DataFrame], DataFrame]] = {
+    "tracks": one_row_a_track,
+    "artists": lambda rows: one_row_a_key(rows, "artist_id"),
+    "play_counts": lambda rows: one_row_a_key(rows, "user_id", "track_id"),
+}
+
+
+@dataclass(frozen=True)
+class _Counts:
+    """A file's rows: all of them as the reader gives them, and where each went."""
+
+    rows_in: int
+    kept: int
+    duplicate: int
+    quarantined: int
+
+
+def ingest_tracks(run: Run, catalogues: Sequence[Catalogue]) -> Stage:
+    """Take in the catalogues whose content is new, then rebuild silver.tracks.
+
+    A row is kept in its bronze table, counted as the duplicate of a kept one, or put into bronze.quarantine. A file
+    that was taken in before, but whose record in ops.sources was lost, replaces its own rows.
+
+    Raises
+    ------
+    CountMismatchError : a file's rows are not all accounted for; nothing was written.
+    """
+    known = {row.source_id for row in run.lakehouse.read_or_empty("ops.sources").select("source_id").collect()}
+    new = [catalogue for catalogue in catalogues if catalogue.source_id not in known]
+    if not new:
+        run.log.info("no new catalogue", known=len(catalogues))
+        return Stage(0, 0, "no new catalogue")
+    kinds = sorted({catalogue.kind for catalogue in new})
+    classified = {kind: _classified(run, [c for c in new if c.kind == kind]) for kind in kinds}
+    kept = {kind: _ONE_ROW[kind](rows.where("reason IS NULL")) for kind, rows in classified.items()}
+    for rows in (*classified.values(), *kept.values()):
+        rows.persist(StorageLevel.DISK_ONLY)
+    try:
+        counts = _counted(run, new, classified, kept)
+        tracks = _write(run, new, classified, kept)
+        _record(run, new, counts)
+    finally:
+        for rows in (*kept.values(), *classified.values()):
+            rows.unpersist()
+    return Stage(sum(c.rows_in for c in counts.values()), tracks, f"{len(new)} new catalogues")
+
+
+def _classified(run: Run, catalogues: Sequence[Catalogue]) -> DataFrame:
+    """The rows of all new files of a kind in the shape of their bronze table, with `reason` and `row`."""
+    shaped = []
+    for catalogue in catalogues:
+        raw = read_catalogue(run.lakehouse.spark, catalogue)
+        if catalogue.kind == "tracks":
+            shaped.append(unify(raw, catalogue.schema_name))
+        else:
+            shaped.append(unify_artists(raw) if catalogue.kind == "artists" else unify_play_counts(raw))
+    return reduce(DataFrame.unionByName, shaped)
+
+
+def _counted(
+    run: Run,
+    new: Sequence[Catalogue],
+    classified: Mapping[CatalogueKind, DataFrame],
+    kept: Mapping[CatalogueKind, DataFrame],
+) -> dict[str, _Counts]:
+    """Each file's counts by source_id; rows in are counted from the files, apart from what became of them."""
+    spark = run.lakehouse.spark
+    files = [read_catalogue(spark, c).select(F.col(SOURCE_ID).alias("source_id")) for c in new]
+    rows_in = [rows.select("source_id", F.lit("rows_in").alias("what"), F.lit(1).alias("rows")) for rows in files]
+    refused = [
+        rows.where("reason IS NOT NULL").select("source_id", F.lit("quarantined").alias("what"), F.lit(1).alias("rows"))
+        for rows in classified.values()
+    ]
+    met = [
+        rows.select(
+            "source_id",
+            F.explode(F.create_map(F.lit("kept"), F.lit(1), F.lit("duplicate"), F.col("copies").cast("int") - 1)).alias(
+                "what", "rows"
+            ),
+        )
+        for rows in kept.values()
+    ]
+    tally = reduce(DataFrame.union, [*rows_in, *refused, *met]).groupBy("source_id", "what")
+    found = {(r.source_id, r.what): r.total for r in tally.agg(F.sum("rows").alias("total")).collect()}
+    counts = {
+        c.source_id: _Counts(*(found.get((c.source_id, w), 0) for w in ("rows_in", "kept", "duplicate", "quarantined")))
+        for c in new
+    }
+    for catalogue in new:
+        _check(run, catalogue, counts[catalogue.source_id])
+    return counts
+
+
+def _check(run: Run, catalogue: Catalogue, counts: _Counts) -> None:
+    if counts.rows_in != counts.kept + counts.duplicate + counts.quarantined:
+        raise CountMismatchError(
+            f"{catalogue.path}: {counts.rows_in} rows in, but {counts.kept} kept + {counts.duplicate} duplicates + "
+            f"{counts.quarantined} quarantined"
+        )
+    figures = {
+        "rows_in": counts.rows_in,
+        "rows_kept": counts.kept,
+        "rows_duplicate": counts.duplicate,
+        "rows_quarantined": counts.quarantined,
+    }
+    run.log.info("catalogue read", file=catalogue.path, format=catalogue.schema_name, **figures)
+    for name, value in figures.items():
+        run.metric(name, value, source=catalogue.name, source_id=catalogue.source_id)
+
+
+def _write(
+    run: Run,
+    new: Sequence[Catalogue],
+    classified: Mapping[CatalogueKind, DataFrame],
+    kept: Mapping[CatalogueKind, DataFrame],
+) -> int:
+    """Bronze, the quarantine and silver.tracks; gives the number of tracks."""
+    lakehouse = run.lakehouse
+    now = F.lit(run.now)
+    of_new = "source_id IN ({})".format(", ".join(f"'{c.source_id}'" for c in new))
+    for kind, rows in kept.items():
+        lakehouse.overwrite(_BRONZE[kind], rows.withColumn("ingested_at", now), where=of_new)
+    columns = [c for c in TABLES["bronze.quarantine"].columns if c != "ingested_at"]
+    refused = [rows.where("reason IS NOT NULL").select(*columns) for rows in classified.values()]
+    quarantine = reduce(DataFrame.union, refused).withColumn("ingested_at", now)
+    lakehouse.overwrite("bronze.quarantine", quarantine, where=of_new)
+    artists = lakehouse.read("bronze.artists") if lakehouse.exists("bronze.artists") else None
+    merged = merge_catalogues(lakehouse.read_or_empty("bronze.tracks"), artists)
+    lakehouse.overwrite("silver.tracks", merged)
+    return lakehouse.read("silver.tracks").count()
+
+
+def _record(run: Run, new: Sequence[Catalogue], counts: Mapping[str, _Counts]) -> None:
+    """The last write: a run that fails before it is done again as a whole."""
+    rows = [
+        (
+            c.source_id,
+            "catalogue",
+            c.name,
+            c.schema_name,
+            None,
+            None,
+            *astuple(counts[c.source_id]),
+            run.run_id,
+            run.now,
+        )
+        for c in new
+    ]
+    table = TABLES["ops.sources"]
+    run.lakehouse.upsert("ops.sources", run.lakehouse.spark.createDataFrame(rows, table.schema))
