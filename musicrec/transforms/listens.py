@@ -105,9 +105,9 @@ def judge(tidied: DataFrame, rules: ListenRules, ended_at: datetime) -> DataFram
         "missing_artist": readable & F.col("artist_name").isNull(),
         "missing_title": readable & F.col("recording_name").isNull(),
         "missing_time": readable & F.col("listened_at").isNull(),
-        "too_early": F.col("listened_at") < earliest,
-        "in_future": F.col("listened_at") > latest,
-        "negative_duration": F.col("duration_ms") < 0,
+        "too_early": readable & (F.col("listened_at") < earliest),
+        "in_future": readable & (F.col("listened_at") > latest),
+        "negative_duration": readable & (F.col("duration_ms") < 0),
     }
     joined = F.concat_ws(",", *[F.when(faults[reason], F.lit(reason)) for reason in REASONS])
     judged = tidied.withColumn("reason", F.when(joined != "", joined))

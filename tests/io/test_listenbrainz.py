@@ -167,7 +167,7 @@ def test_a_column_of_another_type_is_named(tmp_path: Path, column: str, values: 
 def test_times_in_nanoseconds_that_spark_cannot_read_are_refused(tmp_path: Path) -> None:
     folder = write_spark_dump(tmp_path / "d", [listen()])
     pq.write_table(pq.read_table(folder / "0.parquet"), folder / "0.parquet", version="2.6")
-    with pytest.raises(InputError, match="listened_at as INT96.*nanoseconds"):
+    with pytest.raises(InputError, match=r"listened_at as INT96.*nanoseconds"):
         check_dumps(found(tmp_path, folder))
 
 
