@@ -2,7 +2,7 @@
 
 Artist kinds: `exact`; `form` (brackets, a closing "Band", the order of a joint credit); `primary`, the first of a joint
 credit; `part`, another of them. Title kinds: `exact`; `subtitle`, what is outside or inside the brackets; `medley`,
-one of several titles.
+one of several titles; `order`, all of them whatever their order.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _APART = frozenset(
 )
 _JOINT = re.compile(r"\s*(?:&|\+|,|;|/|\band\b|\bwith\b|\bw/|\bfeat\b\.?|\bfeaturing\b|\bft\.|\bvs\b\.?|\bx\b)\s*")
 _ENSEMBLE = re.compile(r"(?<=\S) (?:band|group|orchestra|trio|quartet|quintet|ensemble|experience|project)$")
-_MEDLEY = re.compile(r"\s*/\s*")
+_MEDLEY = re.compile(r"\s*/\s*|\s+-\s+")
 _SHORTEST = 3  # letters; a shorter part of a credit ("Y&T") or title tells nothing
 
 
@@ -49,8 +49,10 @@ def artist_forms(name: str) -> dict[str, str]:
     """Each form of an artist's name and its kind; the closest kind where a form has several."""
     key = artist_key(name)
     forms = {compact(key): "exact"}
-    outside = artist_key(brackets(fold(name))[0]) or key
-    parts = [part for part in (artist_key(p) for p in _JOINT.split(fold(name)) if p.strip()) if part]
+    folded = fold(name)
+    outside = artist_key(brackets(folded)[0]) or key
+    pieces = [piece for piece in _JOINT.split(folded) if piece.strip()]
+    parts = [part for part in map(artist_key, pieces) if part] if len(pieces) > 1 else [key]
     together = "".join(sorted(compact(part) for part in parts))
     kinds = [(outside, "form"), (_ENSEMBLE.sub("", key), "form"), (f"+{together}", "form")]
     if len(parts) > 1:
@@ -87,8 +89,11 @@ def title_forms(title: str) -> dict[str, str]:
     if insides and not any(guard(title_key(inside)) for inside in insides):
         for form in (outside, *insides):
             _add(forms, title_key(form), "subtitle")
-    for part in _MEDLEY.split(plain) if "/" in plain and not guard(key) else ():
-        _add(forms, title_key(part), "medley")
+    parts = [] if guard(key) else [part for part in map(title_key, _MEDLEY.split(plain)) if part]
+    if len(parts) > 1:
+        for part in parts:
+            _add(forms, part, "medley")
+        forms.setdefault("+" + "".join(sorted(map(compact, parts))), "order")
     return forms
 
 
@@ -113,10 +118,12 @@ def _add(forms: dict[str, str], key: str, kind: str) -> None:
 
 
 def _frame(rows: Iterable[tuple[str, dict[str, str], str]]) -> pd.DataFrame:
-    made = [
-        (row, artist, artist_kind, form, title_kind, guard(title_key(title)))
-        for row, artists, title in rows
-        for artist, artist_kind in artists.items()
-        for form, title_kind in title_forms(title).items()
-    ]
+    made = []
+    for row, artists, title in rows:
+        titles, guarded = title_forms(title), guard(title_key(title))
+        made += [
+            (row, artist, artist_kind, form, title_kind, guarded)
+            for artist, artist_kind in artists.items()
+            for form, title_kind in titles.items()
+        ]
     return pd.DataFrame(made, columns=["id", "artist", "artist_kind", "title", "title_kind", "guard"], dtype=object)

@@ -28,6 +28,7 @@ _LETTERS = str.maketrans(
 _ACCENTS = re.compile("[\u0300-\u036f]")
 
 _AND = re.compile(r"\s*'n'\s*|&|\+")
+_CLIPPED = re.compile(r"(?<!')\b(\w+in)'(?!\w)")  # "lovin'", but not a word in quotes
 _ACRONYM = re.compile(r"(?<!\w)(?:\w\.){2,}\w?(?!\w)")
 _SYMBOL_S = re.compile(r"\$(?=\w)|(?<=\w)\$")
 _SYMBOL_I = re.compile(r"(?<=\w)!(?=\w)")
@@ -47,11 +48,11 @@ def _word_set(text: str) -> frozenset[str]:
 # A version mark is merged when it is made of these words only and at least one of them is an anchor.
 _ANCHORS = _word_set(
     "remaster remastered remasters remastering remasterizado remasterizada remasterise remasterisee mastered mono "
-    "stereo single album radio original bonus explicit edited edit main lp ep studio deluxe anniversary 7inch"
+    "stereo single album radio original bonus explicit edited edit main lp ep studio deluxe anniversary 7inch 45"
 )
 _FILLERS = _word_set(
-    "version versions mix edit track digital digitally re en edition the master reissue video tema versao bit hz hd "
-    "expanded release cut in by from"
+    "version versions verison mix edit track digital digitally re en edition the master reissue video tema versao bit "
+    "hz hd expanded release cut in by from"
 )
 _YEAR = re.compile(r"(?:19|20)\d\d")
 _NUMBER = re.compile(r"\d+(?:st|nd|rd|th)?")
@@ -62,6 +63,8 @@ _NUMERALS = (
     ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"),
 )
 _ROMAN = {numeral: str(value) for numerals in _NUMERALS for value, numeral in enumerate(numerals, start=1)}
+# Words without anything that a second pass could change: the common case, at half the cost.
+_SETTLED = re.compile(r"(?!the )(?!.*\b(?:n|feat|featuring|part|parts|pt|pts)\b)[a-z0-9]+(?: [a-z0-9]+)*")
 _PART = {"pt": "part", "pts": "part", "parts": "part"}
 
 
@@ -101,8 +104,11 @@ def fold(text: str) -> str:
 
 
 def words(folded: str) -> list[str]:
-    """The words of a folded text: "&" and "'n'" are "and", acronyms lose their dots, other punctuation separates."""
-    text = _AND.sub(" and ", folded).replace("'", "")
+    """The words of a folded text; punctuation separates.
+
+    "&" and "'n'" are "and", "lovin'" is "loving", acronyms lose their dots.
+    """
+    text = _CLIPPED.sub(r"\1g", _AND.sub(" and ", folded)).replace("'", "")
     text = _ACRONYM.sub(lambda match: match[0].replace(".", ""), text)
     text = _SYMBOL_I.sub("i", _SYMBOL_S.sub("s", text))
     found = "".join(c if c.isalnum() or unicodedata.category(c)[0] == "M" else " " for c in text).split()
@@ -169,6 +175,8 @@ def _joined(found: list[str], folded: str) -> str:
 def _settled(once: Callable[[str], str], text: str) -> str:
     """Repeats until nothing changes, so that a key is its own key ("F.E.A.T. x" is a guest only when undotted)."""
     key = once(text)
+    if _SETTLED.fullmatch(key):
+        return key
     for _ in range(8):
         again = once(key)
         if again == key:
