@@ -1,0 +1,77 @@
+"""Lists that are too short are continued from the popular, openly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from musicrec.models.blocks import Array, Ragged, read_lists, write_lists
+
+FILLED_SCHEMA = "user_idx int, items array<int>, scores array<double>, filled array<boolean>"
+
+# Each filled item stands this far below the one before it.
+SCORE_STEP = 1e-6
+
+
+def fill(lists: DataFrame, users: DataFrame, popular: DataFrame, heard: DataFrame, n: int) -> DataFrame:
+    """A list of n for every listener, where the catalogue allows.
+
+    First the listener's own list, then the popular items that are neither heard nor in it, in their order. The j-th
+    filled item's score is the own list's last score − j × 10⁻⁶ (0 − j × 10⁻⁶ after an empty list), so scores fall
+    strictly through the filled part, below the listener's own.
+
+    Parameters
+    ----------
+    lists : DataFrame (user_idx int, items array<int>, scores array<double>), best first.
+    users : DataFrame (user_idx int), each listener once; lists of others are dropped.
+    popular : DataFrame (item_idx int, score double), one row per item; ranked by score, best first, then item_idx.
+    heard : DataFrame (user_idx int, heard array<int>), one row per listener; one without a row has heard nothing.
+    n : length of the lists; a longer one is cut.
+
+    Returns
+    -------
+    DataFrame (user_idx int, items array<int>, scores array<double>, filled array<boolean>), one row per listener.
+    """
+    if n < 1:
+        raise ValueError(f"n must be 1 or more, not {n}")
+    ranked = popular.select(F.col("item_idx").cast("int"), F.col("score").cast("double")).toArrow()
+    items = ranked["item_idx"].to_numpy()
+    order = np.lexsort((items, -ranked["score"].to_numpy()))
+    shared = popular.sparkSession.sparkContext.broadcast(items[order])
+
+    def complete(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            own, scores, known = (read_lists(batch[name]) for name in ("items", "scores", "heard"))
+            made = [_complete_one(own[i], scores[i], known[i], shared.value, n) for i in range(batch.num_rows)]
+            kinds = (pa.int32(), pa.float64(), pa.bool_())
+            columns = [_lay([one[c] for one in made], kind) for c, kind in enumerate(kinds)]
+            yield pa.RecordBatch.from_arrays([batch["user_idx"], *columns], ["user_idx", "items", "scores", "filled"])
+
+    rows = (
+        users.select(F.col("user_idx").cast("int"))
+        .join(lists.select("user_idx", "items", "scores"), "user_idx", "left")
+        .join(heard.select("user_idx", "heard"), "user_idx", "left")
+    )
+    return rows.select("user_idx", "items", "scores", "heard").mapInArrow(complete, FILLED_SCHEMA)
+
+
+def _complete_one(own: Array, scores: Array, heard: Array, popular: Array, n: int) -> tuple[Array, Array, Array]:
+    """Items, scores and which are filled."""
+    own, scores = own[:n], scores[:n]
+    # So many of the popular hold enough, even if all that was heard or listed is among them.
+    head = popular[: n + len(heard)]
+    added = head[~np.isin(head, np.concatenate([own, heard]))][: n - len(own)]
+    last = scores[-1] if len(scores) else 0.0
+    below: NDArray[np.float64] = np.round(last - SCORE_STEP * np.arange(1, len(added) + 1), 6)
+    marks = np.arange(len(own) + len(added)) >= len(own)
+    return np.concatenate([own, added]), np.concatenate([scores, below]), marks
+
+
+def _lay(lists: list[Array], kind: pa.DataType) -> pa.ListArray:
+    starts = np.cumsum([0] + [len(one) for one in lists]).astype(np.int64)
+    return write_lists(Ragged(np.concatenate(lists), starts), kind)

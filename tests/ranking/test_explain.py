@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import math
+import re
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+from pyspark.sql import DataFrame, Row, SparkSession
+
+from musicrec.ranking import explain
+from musicrec.ranking.explain import explain_again, explain_discover
+
+ARTISTS = ["Boston", "Foghat", "Rush", "Yes", None, ""]
+N_ITEMS, N_USERS = 40, 8
+FALLBACK = r"(popular: played by (\d+) listeners?|new: no listener has played it yet)"
+
+
+@pytest.fixture(scope="module")
+def world() -> dict:
+    """Random plays and vectors; the last listener is new, the last two items have no plays, item 5 has no vector."""
+    rng = np.random.default_rng(8)
+    artist = [ARTISTS[i % len(ARTISTS)] for i in range(N_ITEMS)]
+    vectors = {i: rng.integers(-2, 3, 3).astype(float) for i in range(N_ITEMS) if i != 5}
+    plays = {
+        u: {int(i): int(rng.integers(1, 20)) for i in rng.choice(N_ITEMS - 2, 9, replace=False)}
+        for u in range(N_USERS - 1)
+    }
+    offers = []
+    for u in range(N_USERS):
+        unheard = [i for i in range(N_ITEMS) if i not in plays.get(u, {})]
+        offers += [(u, r + 1, unheard[-1 - r], r >= 10, 1.0 / (r + 1)) for r in range(12)]
+    return {"artist": artist, "vectors": vectors, "plays": plays, "offers": offers}
+
+
+def frames(spark: SparkSession, world: dict) -> tuple[DataFrame, DataFrame, DataFrame, DataFrame]:
+    at = datetime(2014, 6, 20, 23, 30, tzinfo=UTC)
+    pairs = [(u, i, n, at) for u, own in world["plays"].items() for i, n in own.items()]
+    return (
+        spark.createDataFrame(world["offers"], "user_idx int, rank int, item_idx int, filled boolean, score double"),
+        spark.createDataFrame(pairs, "user_idx int, item_idx int, plays long, last_listened_at timestamp"),
+        spark.createDataFrame(
+            [(i, v.tolist(), 0.0) for i, v in world["vectors"].items()],
+            "item_idx int, vector array<float>, bias float",
+        ),
+        spark.createDataFrame(
+            [(i, f"Song {i}", a) for i, a in enumerate(world["artist"])], "item_idx int, title string, artist string"
+        ),
+    )
+
+
+def expected_reason(world: dict, user: int, item: int, filled: bool) -> str:
+    count = sum(item in own for own in world["plays"].values())
+    popular = f"popular: played by {count} listener{'' if count == 1 else 's'}"
+    popular = popular if count else "new: no listener has played it yet"
+    if filled:
+        return popular + "; your plays gave too few personal picks"
+    voices: dict[str, float] = {}
+    for heard, plays in world["plays"].get(user, {}).items():
+        v, w = world["vectors"].get(item), world["vectors"].get(heard)
+        artist = world["artist"][heard]
+        if v is None or w is None or not artist or not v.any() or not w.any():
+            continue
+        cosine = float(v @ w) / math.sqrt(float(v @ v) * float(w @ w))
+        voices[artist] = voices.get(artist, 0.0) + max(cosine, 0) * math.log(1 + plays)
+    named = sorted((a for a in voices if voices[a] > 1e-6), key=lambda a: (-round(voices[a], 5), a))[:2]
+    if not named:
+        return popular
+    if named[0] == world["artist"][item]:
+        return f"more of {named[0]}, which you play"
+    return "because you play " + " and ".join(named)
+
+
+@pytest.fixture(scope="module")
+def discovered(spark: SparkSession, world: dict) -> list[Row]:
+    return explain_discover(*frames(spark, world)).collect()
+
+
+def test_reasons_equal_the_formula(world: dict, discovered: list[Row]) -> None:
+    found = {(r.user_idx, r.rank, r.item_idx, r.filled, r.score): r.reason for r in discovered}
+    assert found == {offer: expected_reason(world, offer[0], offer[2], offer[3]) for offer in world["offers"]}
+    kinds = {re.sub(r"\d+|Boston|Foghat|Rush|Yes", "*", reason) for reason in found.values()}
+    assert {"because you play * and *", "more of *, which you play", "popular: played by * listeners"} <= kinds
+
+
+def test_every_sentence_is_true(world: dict, discovered: list[Row]) -> None:
+    for row in discovered:
+        own = world["plays"].get(row.user_idx, {})
+        heard_artists = {world["artist"][i] for i in own}
+        if match := re.fullmatch(r"because you play (.+?)(?: and (.+))?", row.reason):
+            assert {name for name in match.groups() if name} <= heard_artists
+        elif match := re.fullmatch(r"more of (.+), which you play", row.reason):
+            assert match[1] in heard_artists
+            assert match[1] == world["artist"][row.item_idx]
+        else:
+            match = re.fullmatch(FALLBACK + "(; your plays gave too few personal picks)?", row.reason)
+            assert match, row.reason
+            assert int(match[2] or 0) == sum(row.item_idx in plays for plays in world["plays"].values())
+            assert row.filled == bool(match[3])
+
+
+def test_heard_items_in_small_blocks_and_other_partitions(
+    spark: SparkSession, world: dict, discovered: list[Row]
+) -> None:
+    recommendations, interactions, vectors, titles = frames(spark, world)
+    catalogue = explain._catalogue(vectors, titles)
+    own = world["plays"][0]
+    cells = (np.arange(N_ITEMS, dtype=np.int32), np.array(list(own), np.int32), np.array(list(own.values()), float))
+    whole = explain._reasons(catalogue, *cells)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(explain, "_HEARD_BLOCK", 2)
+        assert explain._reasons(catalogue, *cells) == whole
+    again = explain_discover(recommendations.repartition(3, "score"), interactions.repartition(5), vectors, titles)
+    assert sorted(again.collect()) == sorted(discovered)
+
+
+def test_again_tells_counts_and_days(spark: SparkSession) -> None:
+    at = datetime(2014, 6, 20, 23, 30, tzinfo=UTC)
+    pairs = [(1, 10, 12, at), (1, 11, 1, at), (2, 10, 3, None), (2, 12, 1000, at)]
+    interactions = spark.createDataFrame(pairs, "user_idx int, item_idx int, plays long, last_listened_at timestamp")
+    offers = [(1, 1, 10), (1, 2, 11), (1, 3, 12), (2, 1, 10), (2, 2, 12)]
+    recommendations = spark.createDataFrame(offers, "user_idx int, rank int, item_idx int")
+    rows = explain_again(recommendations, interactions).orderBy("user_idx", "rank").collect()
+    assert [tuple(row) for row in rows] == [
+        (1, 1, 10, "you played it 12 times, last on 2014-06-20"),
+        (1, 2, 11, "you played it once, on 2014-06-20"),
+        (1, 3, 12, "popular: played by 1 listener"),
+        (2, 1, 10, "you played it 3 times"),
+        (2, 2, 12, "you played it 1000 times, last on 2014-06-20"),
+    ]
