@@ -71,3 +71,8 @@ def progress(log: Logger, what: str, total: int) -> Iterator[Ticker]:
     )
     with Progress(*columns, console=Console(stderr=True), transient=False) as bar:
         yield Ticker(log, what, total, bar)
+
+
+def terminal_width(least: int) -> int:
+    """The terminal's width, `least` where there is none: a table in a pipe or log file should not be broken."""
+    return Console().width if sys.stdout.isatty() else least

@@ -56,13 +56,18 @@ PAD_IDX = -1
 
 @dataclass(frozen=True)
 class Table:
-    """A table's contract. `key` names the columns that tell its rows apart; `written_by` the job that fills it."""
+    """A table's contract.
+
+    `key` names the columns that tell its rows apart, `written_by` the jobs that fill it, `partitions` the columns by
+    which its files are parted, so that replacing one value's rows rewrites no others.
+    """
 
     name: str
     key: tuple[str, ...]
     meaning: str
     written_by: str
     columns: Mapping[str, DataType]
+    partitions: tuple[str, ...] = ()
 
     @property
     def schema(self) -> StructType:
@@ -142,15 +147,15 @@ _TABLES = (
     ),
     Table(
         "bronze.tracks",
-        ("source", "track_id"),
-        "a track as one catalogue describes it",
+        ("source_id", "track_id"),
+        "a track as one catalogue file describes it; source = its layout",
         "ingest_tracks",
         {"source": STRING, **_TRACK_COLUMNS, "source_id": STRING, "file": STRING, "ingested_at": TIMESTAMP},
     ),
     Table(
         "bronze.artists",
-        ("artist_id",),
-        "an artist of a Spotify catalogue",
+        ("source_id", "artist_id"),
+        "an artist as one catalogue file describes it",
         "ingest_tracks",
         {
             "artist_id": STRING,
@@ -165,8 +170,8 @@ _TABLES = (
     ),
     Table(
         "bronze.play_counts",
-        ("user_id", "track_id"),
-        "how often a listener played a track, without times",
+        ("source_id", "user_id", "track_id"),
+        "how often a listener played a track, without times, as one file says",
         "ingest_tracks",
         {
             "user_id": STRING,
@@ -284,6 +289,7 @@ _TABLES = (
         "a listener's vector in a model's space",
         "train_als, train_pca, train_sequence",
         {"model": STRING, "user_idx": INT, "vector": VECTOR, "run_id": STRING},
+        partitions=("model",),
     ),
     Table(
         "models.item_vectors",
@@ -291,6 +297,7 @@ _TABLES = (
         "an item's vector and bias in a model's space",
         "train_als, train_pca, train_sequence",
         {"model": STRING, "item_idx": INT, "vector": VECTOR, "bias": FloatType(), "run_id": STRING},
+        partitions=("model",),
     ),
     Table(
         "gold.recommendations",
@@ -310,6 +317,7 @@ _TABLES = (
             "reason": STRING,
             "run_id": STRING,
         },
+        partitions=("as_of",),
     ),
     Table(
         "gold.evaluation",

@@ -129,10 +129,14 @@ def _row_groups(snapshot: Snapshot) -> Iterator[tuple[IntArray, IntArray]]:
         shuffle_row_groups=False,
         num_epochs=1,
     )
-    with reader:
+    try:
         for group in reader:
             items = np.frombuffer(b"".join(group.items), dtype="<i4").reshape(-1, snapshot.length)
             yield items.astype(np.int32), np.asarray(group.first_target, dtype=np.int32)
+    finally:
+        # Not `with reader:`, whose end prints a line about a cache that is not used here.
+        reader.stop()
+        reader.join()
 
 
 def _pack(batches: Iterable[Any]) -> Iterable[Any]:

@@ -96,6 +96,17 @@ class Lakehouse:
         table = TABLES[name]
         return self._save(conform(df, table).write.format("delta").mode("append"), table)
 
+    def append_if_any(self, name: str, df: DataFrame) -> int:
+        """Add rows in one commit, or write nothing where there are none and the table exists. Gives how many."""
+        rows = df.persist()
+        try:
+            count = rows.count()
+            if count or not self.exists(name):
+                self.append(name, rows)
+        finally:
+            rows.unpersist()
+        return count
+
     def insert_new(self, name: str, df: DataFrame) -> int:
         """Add the rows whose key is not in the table yet, in one commit; gives how many. `df`'s keys are unique."""
         table = TABLES[name]
@@ -149,6 +160,8 @@ class Lakehouse:
 
     def _save(self, writer: DataFrameWriter, table: Table) -> int:
         self._remember(table.name)
+        if table.partitions and not self.exists(table.name):
+            writer = writer.partitionBy(*table.partitions)
         if self.catalog:
             self.spark.sql(f"CREATE SCHEMA IF NOT EXISTS {self.location(table.name).rpartition('.')[0]}")
             writer.saveAsTable(self.location(table.name))

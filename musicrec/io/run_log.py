@@ -1,0 +1,111 @@
+"""ops.runs: what each job ran with, read and wrote; and from it, whether a job has anything new to do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from pyspark.sql import functions as F
+
+from musicrec.io.runs import Run, Stage, git_commit, package_versions
+from musicrec.io.tables import Lakehouse
+from musicrec.schemas import TABLES
+
+OK, UP_TO_DATE, FAILED = "ok", "up to date", "failed"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a job ended."""
+
+    status: str
+    started_at: datetime
+    ended_at: datetime
+    stage: Stage | None = None
+    error: str | None = None
+
+
+def record(run: Run, settings: Mapping[str, Any], outcome: Outcome) -> None:
+    """Append the run to ops.runs and its figures to ops.metrics."""
+    lake = run.lakehouse
+    run.metric("seconds", (outcome.ended_at - outcome.started_at).total_seconds())
+    if outcome.stage:
+        run.metric("rows_in", outcome.stage.rows_in)
+        run.metric("rows_out", outcome.stage.rows_out)
+    read, written = _data_tables(lake.versions_read), _data_tables(lake.versions_written)
+    run.write_metrics()
+    values = {
+        "run_id": run.run_id,
+        "job": run.job,
+        "status": outcome.status,
+        "started_at": outcome.started_at,
+        "ended_at": outcome.ended_at,
+        "as_of": run.as_of,
+        "seed": run.seed,
+        "config": json.dumps(settings, sort_keys=True),
+        "git_commit": git_commit(),
+        "packages": package_versions(),
+        "tables_read": read,
+        "tables_written": written,
+        "rows_in": outcome.stage.rows_in if outcome.stage else None,
+        "rows_out": outcome.stage.rows_out if outcome.stage else None,
+        "error": outcome.error,
+    }
+    table = TABLES["ops.runs"]
+    row = lake.spark.createDataFrame([tuple(values[name] for name in table.columns)], table.schema)
+    lake.append("ops.runs", row)
+
+
+def is_up_to_date(run: Run, settings: Mapping[str, Any]) -> Stage | None:
+    """The job's last stage, if running it again could change nothing.
+
+    So it is when its last success had the same settings, as_of, seed, packages and code, and since then no table that
+    it only reads was written, nor one that it alone writes.
+    """
+    lake = run.lakehouse
+    if not lake.exists("ops.runs"):
+        return None
+    succeeded = lake.read("ops.runs").where((F.col("job") == run.job) & F.col("status").isin(OK, UP_TO_DATE))
+    rows = succeeded.where("status = 'ok'").orderBy(F.col("started_at").desc(), "run_id").limit(1).collect()
+    if not rows:
+        return None
+    last = rows[0]
+    same_settings = (
+        last.config == json.dumps(settings, sort_keys=True)
+        and (last.as_of, last.seed) == (run.as_of, run.seed)
+        and last.packages == package_versions()
+        and last.git_commit == git_commit()
+    )
+    own = {name for name in last.tables_written if TABLES[name].written_by == run.job}
+    expected = {**{k: v for k, v in last.tables_read.items() if k not in last.tables_written}}
+    expected |= {name: last.tables_written[name] for name in own}
+    if not same_settings or any(lake.version(name) != version for name, version in expected.items()):
+        return None
+    return Stage(last.rows_in or 0, last.rows_out or 0, f"up to date since {last.run_id}")
+
+
+def newest_day(lakehouse: Lakehouse) -> date:
+    """The day after everything taken in: the first midnight (UTC) after the newest dump's end and newest listen.
+
+    Raises
+    ------
+    TableMissingError : nothing was taken in.
+    """
+    listens = lakehouse.read("bronze.listens").agg(F.max("listened_at").cast("double")).collect()[0][0]
+    seconds = [listens]
+    if lakehouse.exists("ops.sources"):
+        dumps = lakehouse.read("ops.sources").where("kind = 'listens'")
+        ended = dumps.agg(F.max("ended_at").cast("double")).collect()[0][0]
+        # A dump that ends at midnight covers the day before; a listen at midnight belongs to the day that it starts.
+        seconds = [listens + 1e-6, ended or 0.0]
+    newest = datetime.fromtimestamp(max(seconds), UTC)
+    start = newest.replace(hour=0, minute=0, second=0, microsecond=0)
+    return (start if start == newest else start + timedelta(days=1)).date()
+
+
+def _data_tables(versions: Mapping[str, int]) -> dict[str, int]:
+    """Without the tables that keep the books: they change with every run."""
+    return {name: version for name, version in versions.items() if not name.startswith("ops.")}

@@ -1,0 +1,63 @@
+"""From fitted models to each listener's lists. Publishing and evaluation both call these, filters and fill included."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from musicrec.evaluation.baselines import artist_popular_lists, own_top_lists, popular_lists, popularity
+from musicrec.models.embedding import EmbeddingModel
+from musicrec.pipelines.settings import HYBRID, Shelf
+from musicrec.pipelines.training_data import TrainingData
+from musicrec.ranking.fill import fill
+from musicrec.ranking.fusion import HybridParams, fuse
+from musicrec.ranking.topn import top_n
+
+Lists = dict[str, DataFrame]
+
+
+def candidate_lists(
+    models: Mapping[str, EmbeddingModel], data: TrainingData, hybrid: HybridParams, shelf: Shelf, depth: int
+) -> Lists:
+    """Each model's, each baseline's and the hybrid's list of up to `depth` items, by name; persisted.
+
+    Each is a DataFrame (user_idx, items array<int>, scores array<double>), best first. Only items that were played
+    before `data.until` are offered.
+    """
+    pairs, heard = data.interactions, data.heard
+    played = pairs.select("item_idx").distinct()
+    lists = {name: top_n(model, heard, depth, shelf, allowed_items=played) for name, model in models.items()}
+    lists["popular"] = popular_lists(pairs, data.users.select("user_idx"), heard, depth, shelf)
+    lists["artist_popular"] = artist_popular_lists(pairs, data.items, heard, depth, shelf)
+    if shelf == "again":
+        lists["own_top"] = own_top_lists(pairs, depth, shelf)
+    lists = {name: made.persist() for name, made in lists.items()}
+    members = {name: lists[name] for name in hybrid.weights if name in lists}
+    lists[HYBRID] = fuse(members, hybrid).persist()
+    return lists
+
+
+def filled_list(made: DataFrame, data: TrainingData, users: DataFrame, shelf: Shelf, n: int) -> DataFrame:
+    """The first n of each list, (user_idx, items, scores, filled array<boolean>).
+
+    On `discover` every listener of `users` gets n items, the missing ones from the popular, where the catalogue
+    allows. On `again` nothing can be added that the listener has not played, so a list may be shorter.
+    """
+    if shelf == "again":
+        first = [F.slice(column, 1, n).alias(column) for column in ("items", "scores")]
+        return made.select("user_idx", *first).withColumn("filled", F.transform("items", lambda _: F.lit(False)))
+    popular = popularity(data.interactions).select("item_idx", popularity_score().alias("score"))
+    return fill(made, users.select("user_idx"), popular, data.heard, n)
+
+
+def popularity_score() -> Column:
+    """Listeners first, plays where they tie: one number that falls as popularity does."""
+    return F.col("listeners") + F.col("plays") / (F.col("plays") + F.lit(1.0))
+
+
+def unpersist(lists: Lists) -> None:
+    """Release what `candidate_lists` keeps."""
+    for made in lists.values():
+        made.unpersist()

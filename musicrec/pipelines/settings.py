@@ -1,0 +1,65 @@
+"""Settings of the pipelines that bring several components together."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from musicrec.evaluation.bootstrap import BootstrapParams
+from musicrec.params import Params
+from musicrec.ranking.fusion import HybridParams
+from musicrec.transforms.interactions import ItemKind
+
+Shelf = Literal["discover", "again"]
+SHELVES: tuple[Shelf, ...] = ("discover", "again")
+
+EMBEDDING_MODELS = ("als", "pca", "lstm")
+BASELINES = ("popular", "own_top", "artist_popular")
+HYBRID = "hybrid"
+
+
+class RecommendParams(Params):
+    """What is offered.
+
+    Attributes
+    ----------
+    n : items per listener and shelf.
+    item : what an item is.
+    depth : candidates that each model gives to the hybrid.
+    discover, again : the list that is published on each shelf: a model, a baseline or `hybrid`.
+    """
+
+    n: int = Field(default=20, ge=1, le=1000)
+    item: ItemKind = "recording"
+    depth: int = Field(default=200, ge=1)
+    discover: Literal["als", "pca", "lstm", "popular", "artist_popular", "hybrid"] = "hybrid"
+    again: Literal["als", "pca", "lstm", "popular", "own_top", "hybrid"] = "hybrid"
+
+
+class ShelfHybrids(Params):
+    """The weights of each shelf's hybrid."""
+
+    discover: HybridParams
+    again: HybridParams
+
+    def of(self, shelf: Shelf) -> HybridParams:
+        """The hybrid of a shelf."""
+        return self.discover if shelf == "discover" else self.again
+
+
+class EvaluateParams(Params):
+    """How the lists are judged.
+
+    Attributes
+    ----------
+    test_days : the last days before as_of are the test; everything before them trains.
+    ks : cut-offs.
+    depth : how deep lists are for AUC; items further down tie.
+    bootstrap : how the intervals are drawn.
+    """
+
+    test_days: float = Field(default=1.0, gt=0)
+    ks: tuple[int, ...] = (10, 50)
+    depth: int = Field(default=1000, ge=1)
+    bootstrap: BootstrapParams = BootstrapParams()

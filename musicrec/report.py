@@ -1,0 +1,133 @@
+"""What the nightly prints at its end: its stages, the evaluation, some lists, and where the tables are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+
+from pyspark.sql import functions as F
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table as Grid
+
+from musicrec.config import Config
+from musicrec.entry import Done
+from musicrec.io.tables import Lakehouse
+from musicrec.schemas import TABLES
+
+_LISTENERS_SHOWN, _ROWS_SHOWN = 3, 10
+_WIDTH = 150
+
+# Columns of the evaluation as printed: heading, metric, cut-off.
+_COLUMNS = (
+    ("NDCG@10", "ndcg", 10),
+    ("95 % interval", "interval", 10),
+    ("gain over popular", "ndcg_gain", 10),
+    ("recall@10", "recall", 10),
+    ("prec.@10", "precision", 10),
+    ("F1@10", "f1", 10),
+    ("MAP@10", "map", 10),
+    ("MRR@10", "mrr", 10),
+    ("hits@10", "hit_rate", 10),
+    ("NDCG@50", "ndcg", 50),
+    ("recall@50", "recall", 50),
+    ("AUC", "auc", 0),
+    ("coverage@50", "coverage", 50),
+    ("novelty@10", "novelty", 10),
+    ("diversity@10", "diversity", 10),
+)
+
+Score = tuple[float | None, float | None, float | None]
+
+
+def print_report(lakehouse: Lakehouse, config: Config, done: Sequence[Done]) -> None:
+    """Print everything to standard output."""
+    console = Console(width=_WIDTH, highlight=False, soft_wrap=False)
+    _print_stages(console, done)
+    newest = lakehouse.read("gold.recommendations").agg(F.max("as_of")).collect()[0][0]
+    if lakehouse.exists("gold.evaluation"):
+        _print_evaluation(console, lakehouse, newest)
+    _print_lists(console, lakehouse, newest)
+    _print_where(console, lakehouse)
+
+
+def _print_stages(console: Console, done: Sequence[Done]) -> None:
+    grid = Grid("stage", title="Stages", box=SIMPLE_HEAD, title_justify="left", title_style="bold")
+    for heading in ("rows in", "rows out", "seconds"):
+        grid.add_column(heading, justify="right")
+    grid.add_column("")
+    for step in done:
+        stage = step.stage
+        grid.add_row(step.step, f"{stage.rows_in:,}", f"{stage.rows_out:,}", f"{step.seconds:.1f}", stage.note)
+    total = sum(step.seconds for step in done)
+    grid.add_row("all", "", "", f"{total:.1f}", "")
+    console.print(grid)
+
+
+def _print_evaluation(console: Console, lakehouse: Lakehouse, day: date) -> None:
+    rows = lakehouse.read("gold.evaluation").where(F.col("as_of") == F.lit(day)).collect()
+    for shelf in sorted({row.shelf for row in rows}, reverse=True):
+        own = [row for row in rows if row.shelf == shelf]
+        scores = {(row.model, row.metric, row.k): (row.value, row.low, row.high) for row in own}
+        listeners = max((row.listeners for row in own if row.metric == "ndcg"), default=0)
+        title = f"Evaluation, shelf {shelf}: {listeners:,} listeners, listens from {own[0].split_at:%Y-%m-%d %H:%M} on"
+        grid = Grid("model", title=title, box=SIMPLE_HEAD, title_justify="left", title_style="bold")
+        for heading, _, _ in _COLUMNS:
+            grid.add_column(heading, justify="right")
+        models = sorted({model for model, _, _ in scores}, key=lambda model: -(scores[model, "ndcg", 10][0] or 0.0))
+        for model in models:
+            grid.add_row(model, *(_cell(scores, model, metric, k) for _, metric, k in _COLUMNS))
+        console.print(grid)
+        console.print(_verdict(scores, models))
+
+
+def _cell(scores: dict[tuple[str, str, int], Score], model: str, metric: str, k: int) -> str:
+    if metric == "interval":
+        _, low, high = scores.get((model, "ndcg", k), (None, None, None))
+        return "" if low is None or high is None else f"{low:.4f}-{high:.4f}"
+    value = scores.get((model, metric, k), (None, None, None))[0]
+    if value is None:
+        return "-"
+    return f"{value:+.4f}" if metric == "ndcg_gain" else f"{value:.2f}" if metric == "novelty" else f"{value:.4f}"
+
+
+def _verdict(scores: dict[tuple[str, str, int], Score], models: Sequence[str]) -> str:
+    """By how much the best model beats the most popular, in one line."""
+    best = next(model for model in models if model != "popular")
+    gain, low, high = scores.get((best, "ndcg_gain", 10), (None, None, None))
+    popular = scores.get(("popular", "ndcg", 10), (None, None, None))[0]
+    if gain is None or low is None or high is None or not popular:
+        return ""
+    verb = "beats" if low > 0 else "loses to" if high < 0 else "does not differ surely from"
+    return (
+        f"  {best} {verb} popular: NDCG@10 {gain:+.4f} (95 % interval {low:+.4f} to {high:+.4f}, paired), "
+        f"{gain / popular:+.0%}\n"
+    )
+
+
+def _print_lists(console: Console, lakehouse: Lakehouse, day: date) -> None:
+    rows = lakehouse.read("gold.recommendations").where(
+        (F.col("as_of") == F.lit(day)) & (F.col("shelf") == "discover") & (F.col("rank") <= _ROWS_SHOWN)
+    )
+    # By hash, so that the shown listeners are any three, and the same three each night.
+    users = rows.select("user_id").distinct().orderBy(F.xxhash64("user_id"), "user_id").limit(_LISTENERS_SHOWN)
+    for user in users.collect():
+        title = f"Listener {user.user_id}: top {_ROWS_SHOWN} of discover, {day}"
+        grid = Grid("rank", title=title, box=SIMPLE_HEAD, title_justify="left", title_style="bold")
+        for heading in ("title", "artist", "score", "reason"):
+            grid.add_column(heading, justify="right" if heading == "score" else "left")
+        for row in rows.where(F.col("user_id") == user.user_id).orderBy("rank").collect():
+            grid.add_row(str(row["rank"]), row.title or "", row.artist or "", f"{row.score:.4f}", row.reason)
+        console.print(grid)
+
+
+def _print_where(console: Console, lakehouse: Lakehouse) -> None:
+    console.print("[bold]Tables[/bold]")
+    for name in TABLES:
+        if lakehouse.exists(name):
+            console.print(f"  {name:<22} {lakehouse.location(name)}", soft_wrap=True)
+    table = lakehouse.location("gold.recommendations")
+    console.print("\n[bold]Read one without Spark[/bold]")
+    console.print("  musicrec show USER_ID", soft_wrap=True)
+    code = f'from deltalake import DeltaTable; DeltaTable("{table}").to_pandas()'
+    console.print(f"  python -c '{code}'", soft_wrap=True, markup=False)

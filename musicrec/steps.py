@@ -1,0 +1,110 @@
+"""The nightly's steps in order: which part of the configuration each pipeline is given."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from musicrec.config import Config
+from musicrec.io.listenbrainz import Dump, check_dumps, find_dumps
+from musicrec.io.runs import Run, Stage
+from musicrec.io.spotify import Catalogue, find_catalogues
+from musicrec.pipelines.build_silver import build_silver
+from musicrec.pipelines.evaluate import evaluate
+from musicrec.pipelines.fitting import SequenceFit
+from musicrec.pipelines.ingest_listens import ingest_listens
+from musicrec.pipelines.ingest_tracks import ingest_tracks
+from musicrec.pipelines.recommend import recommend
+from musicrec.pipelines.train import train_als, train_pca, train_sequence
+
+
+@dataclass
+class Sources:
+    """What is to be taken in, found and checked once, before any table is touched."""
+
+    config: Config
+    staging: Path
+
+    @cached_property
+    def dumps(self) -> list[Dump]:
+        """The dumps of listens, in order of time."""
+        found = find_dumps(self.config.sources.listens, self.staging)
+        check_dumps(found)
+        return found
+
+    @cached_property
+    def catalogues(self) -> list[Catalogue]:
+        """The catalogue files."""
+        return find_catalogues(self.config.sources.tracks)
+
+    def close(self) -> None:
+        """Remove what was unpacked."""
+        shutil.rmtree(self.staging, ignore_errors=True)
+
+
+Step = Callable[[Run, Config, Sources], Stage]
+
+
+def _ingest_listens(run: Run, config: Config, sources: Sources) -> Stage:
+    return ingest_listens(run, sources.dumps, config.listens)
+
+
+def _ingest_tracks(run: Run, config: Config, sources: Sources) -> Stage:
+    return ingest_tracks(run, sources.catalogues)
+
+
+def _build_silver(run: Run, config: Config, sources: Sources) -> Stage:
+    return build_silver(run, config.interactions, config.sequences, config.recommend.item)
+
+
+def _train_als(run: Run, config: Config, sources: Sources) -> Stage:
+    return train_als(run, config.recommend.item, config.interactions, config.als)
+
+
+def _train_pca(run: Run, config: Config, sources: Sources) -> Stage:
+    return train_pca(run, config.recommend.item, config.interactions, config.pca)
+
+
+def _train_sequence(run: Run, config: Config, sources: Sources) -> Stage:
+    files = config.lakehouse.files_folder
+    return train_sequence(run, config.recommend.item, config.interactions, _sequence_fit(config), files)
+
+
+def _recommend(run: Run, config: Config, sources: Sources) -> Stage:
+    return recommend(run, config.interactions, config.recommend, config.hybrid)
+
+
+def _evaluate(run: Run, config: Config, sources: Sources) -> Stage:
+    return evaluate(
+        run,
+        config.recommend.item,
+        config.interactions,
+        config.als,
+        config.pca,
+        _sequence_fit(config),
+        config.hybrid,
+        config.evaluate,
+        config.lakehouse.files_folder,
+    )
+
+
+def _sequence_fit(config: Config) -> SequenceFit:
+    return SequenceFit(config.lstm.model, config.lstm.training, config.sequences, config.lstm.valid_days)
+
+
+STEPS: Mapping[str, Step] = {
+    "ingest_listens": _ingest_listens,
+    "ingest_tracks": _ingest_tracks,
+    "build_silver": _build_silver,
+    "train_als": _train_als,
+    "train_pca": _train_pca,
+    "train_sequence": _train_sequence,
+    "recommend": _recommend,
+    "evaluate": _evaluate,
+}
+
+# These know by themselves what is new, and come before there is an as_of.
+INGEST = ("ingest_listens", "ingest_tracks")
