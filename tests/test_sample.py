@@ -117,7 +117,7 @@ def test_the_catalogue_is_whole_and_the_sample_small() -> None:
 def test_plays_are_spread_between_polls_in_the_stations_order() -> None:
     build = load_build()
     # Two plays at a first poll, three a thousand seconds later (with a second's jitter), one after a long gap.
-    plays = [build.Play(t, counter, "a", "s") for counter, t in enumerate([90_000, 2001, 2000, 2001, 1000, 1000], 1)]
+    plays = [build.Play(t, counter, "a", "s") for counter, t in enumerate([90_000, 2001, 2001, 2000, 1000, 1000], 1)]
     polls = build.polls(plays[::-1])
     assert polls == [(1000, 2), (2001, 3), (90_000, 1)]
     # Steps: 1001 / 3 s, then 15 minutes at most; the first is their median.
