@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -62,13 +63,12 @@ def read_recommendations(
         table = DeltaTable(location)
     except TableNotFoundError:
         raise TableMissingError("gold.recommendations", location, "jobs/nightly.py") from None
-    days = sorted({part["as_of"] for part in table.partitions()})
+    days = sorted({str(day) for day in table.to_pyarrow_table(columns=["as_of"])["as_of"].unique().to_pylist()})
     wanted = str(parse_day(as_of)) if as_of else (days[-1] if days else "")
     if wanted not in days:
         raise InputError(f"table gold.recommendations at {location}", f"rows of {wanted or 'any day'}", f"days {days}")
-    rows = table.to_pyarrow_table(
-        partitions=[("as_of", "=", wanted)], filters=[("user_id", "=", user_id), ("shelf", "=", shelf)]
-    )
+    wanted_rows = [("as_of", "=", date.fromisoformat(wanted)), ("user_id", "=", user_id), ("shelf", "=", shelf)]
+    rows = table.to_pyarrow_table(filters=wanted_rows)
     if rows.num_rows == 0:
         raise InputError(
             f"table gold.recommendations at {location}", f"shelf {shelf} of listener {user_id} on {wanted}", "no rows"

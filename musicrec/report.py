@@ -18,23 +18,22 @@ from musicrec.schemas import TABLES
 _LISTENERS_SHOWN, _ROWS_SHOWN = 3, 10
 _WIDTH = 150
 
-# Columns of the evaluation as printed: heading, metric, cut-off.
+# Columns of the evaluation as printed: heading, metric, decimals.
 _COLUMNS = (
-    ("NDCG@10", "ndcg", 10),
-    ("95 % interval", "interval", 10),
-    ("gain over popular", "ndcg_gain", 10),
-    ("recall@10", "recall", 10),
-    ("prec.@10", "precision", 10),
-    ("F1@10", "f1", 10),
-    ("MAP@10", "map", 10),
-    ("MRR@10", "mrr", 10),
-    ("hits@10", "hit_rate", 10),
-    ("NDCG@50", "ndcg", 50),
-    ("recall@50", "recall", 50),
-    ("AUC", "auc", 0),
-    ("coverage@50", "coverage", 50),
-    ("novelty@10", "novelty", 10),
-    ("diversity@10", "diversity", 10),
+    ("NDCG", "ndcg", 4),
+    ("95 % interval", "ndcg interval", 4),
+    ("gain", "ndcg_gain", 4),
+    ("95 % interval", "ndcg_gain interval", 4),
+    ("recall", "recall", 4),
+    ("precision", "precision", 4),
+    ("F1", "f1", 4),
+    ("MAP", "map", 4),
+    ("MRR", "mrr", 4),
+    ("hit rate", "hit_rate", 4),
+    ("AUC", "auc", 4),
+    ("coverage", "coverage", 3),
+    ("novelty", "novelty", 2),
+    ("diversity", "diversity", 3),
 )
 
 Score = tuple[float | None, float | None, float | None]
@@ -52,7 +51,7 @@ def print_report(lakehouse: Lakehouse, config: Config, done: Sequence[Done]) -> 
 
 
 def _print_stages(console: Console, done: Sequence[Done]) -> None:
-    grid = Grid("stage", title="Stages", box=SIMPLE_HEAD, title_justify="left", title_style="bold")
+    grid = _grid("Stages", "stage")
     for heading in ("rows in", "rows out", "seconds"):
         grid.add_column(heading, justify="right")
     grid.add_column("")
@@ -69,26 +68,35 @@ def _print_evaluation(console: Console, lakehouse: Lakehouse, day: date) -> None
     for shelf in sorted({row.shelf for row in rows}, reverse=True):
         own = [row for row in rows if row.shelf == shelf]
         scores = {(row.model, row.metric, row.k): (row.value, row.low, row.high) for row in own}
+        models = sorted({row.model for row in own}, key=lambda model: -(scores[model, "ndcg", 10][0] or 0.0))
         listeners = max((row.listeners for row in own if row.metric == "ndcg"), default=0)
-        title = f"Evaluation, shelf {shelf}: {listeners:,} listeners, listens from {own[0].split_at:%Y-%m-%d %H:%M} on"
-        grid = Grid("model", title=title, box=SIMPLE_HEAD, title_justify="left", title_style="bold")
-        for heading, _, _ in _COLUMNS:
-            grid.add_column(heading, justify="right")
-        models = sorted({model for model, _, _ in scores}, key=lambda model: -(scores[model, "ndcg", 10][0] or 0.0))
-        for model in models:
-            grid.add_row(model, *(_cell(scores, model, metric, k) for _, metric, k in _COLUMNS))
-        console.print(grid)
+        for k in sorted({row.k for row in own} - {0}):
+            title = (
+                f"Evaluation of {shelf} at {k}: {listeners:,} listeners, tested from {own[0].split_at:%Y-%m-%d %H:%M}"
+            )
+            grid = _grid(title, "model")
+            for heading, _, _ in _COLUMNS:
+                grid.add_column(heading, justify="right", no_wrap=True)
+            for model in models:
+                grid.add_row(model, *(_cell(scores, model, metric, k, digits) for _, metric, digits in _COLUMNS))
+            console.print(grid)
         console.print(_verdict(scores, models))
 
 
-def _cell(scores: dict[tuple[str, str, int], Score], model: str, metric: str, k: int) -> str:
-    if metric == "interval":
-        _, low, high = scores.get((model, "ndcg", k), (None, None, None))
-        return "" if low is None or high is None else f"{low:.4f}-{high:.4f}"
-    value = scores.get((model, metric, k), (None, None, None))[0]
-    if value is None:
-        return "-"
-    return f"{value:+.4f}" if metric == "ndcg_gain" else f"{value:.2f}" if metric == "novelty" else f"{value:.4f}"
+def _grid(title: str, *headings: str) -> Grid:
+    grid = Grid(title=title, box=SIMPLE_HEAD, title_justify="left", title_style="bold", padding=(0, 1, 0, 0))
+    for heading in headings:
+        grid.add_column(heading, no_wrap=True)
+    return grid
+
+
+def _cell(scores: dict[tuple[str, str, int], Score], model: str, metric: str, k: int, digits: int) -> str:
+    name, _, is_interval = metric.partition(" ")
+    sign = "+" if name == "ndcg_gain" else ""
+    value, low, high = scores.get((model, name, 0 if name == "auc" else k), (None, None, None))
+    if is_interval:
+        return "" if low is None or high is None else f"{low:{sign}.{digits}f} {high:{sign}.{digits}f}"
+    return "" if value is None else f"{value:{sign}.{digits}f}"
 
 
 def _verdict(scores: dict[tuple[str, str, int], Score], models: Sequence[str]) -> str:
@@ -113,7 +121,7 @@ def _print_lists(console: Console, lakehouse: Lakehouse, day: date) -> None:
     users = rows.select("user_id").distinct().orderBy(F.xxhash64("user_id"), "user_id").limit(_LISTENERS_SHOWN)
     for user in users.collect():
         title = f"Listener {user.user_id}: top {_ROWS_SHOWN} of discover, {day}"
-        grid = Grid("rank", title=title, box=SIMPLE_HEAD, title_justify="left", title_style="bold")
+        grid = _grid(title, "rank")
         for heading in ("title", "artist", "score", "reason"):
             grid.add_column(heading, justify="right" if heading == "score" else "left")
         for row in rows.where(F.col("user_id") == user.user_id).orderBy("rank").collect():

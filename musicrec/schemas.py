@@ -56,10 +56,10 @@ PAD_IDX = -1
 
 @dataclass(frozen=True)
 class Table:
-    """A table's contract.
+    """A table's contract: `key` names the columns that tell its rows apart, `written_by` the jobs that fill it.
 
-    `key` names the columns that tell its rows apart, `written_by` the jobs that fill it, `partitions` the columns by
-    which its files are parted, so that replacing one value's rows rewrites no others.
+    No table is partitioned: with this project's pyarrow, deltalake cannot read a partitioned one. Each replacement
+    writes files of its own, so replacing one day's or model's rows rewrites no others all the same.
     """
 
     name: str
@@ -67,7 +67,6 @@ class Table:
     meaning: str
     written_by: str
     columns: Mapping[str, DataType]
-    partitions: tuple[str, ...] = ()
 
     @property
     def schema(self) -> StructType:
@@ -289,7 +288,6 @@ _TABLES = (
         "a listener's vector in a model's space",
         "train_als, train_pca, train_sequence",
         {"model": STRING, "user_idx": INT, "vector": VECTOR, "run_id": STRING},
-        partitions=("model",),
     ),
     Table(
         "models.item_vectors",
@@ -297,7 +295,6 @@ _TABLES = (
         "an item's vector and bias in a model's space",
         "train_als, train_pca, train_sequence",
         {"model": STRING, "item_idx": INT, "vector": VECTOR, "bias": FloatType(), "run_id": STRING},
-        partitions=("model",),
     ),
     Table(
         "gold.recommendations",
@@ -317,7 +314,6 @@ _TABLES = (
             "reason": STRING,
             "run_id": STRING,
         },
-        partitions=("as_of",),
     ),
     Table(
         "gold.evaluation",

@@ -97,7 +97,7 @@ def newest_day(lakehouse: Lakehouse) -> date:
     listens = lakehouse.read("bronze.listens").agg(F.max("listened_at").cast("double")).collect()[0][0]
     seconds = [listens]
     if lakehouse.exists("ops.sources"):
-        dumps = lakehouse.read("ops.sources").where("kind = 'listens'")
+        dumps = lakehouse.read("ops.sources").where("kind IN ('full', 'incremental')")
         ended = dumps.agg(F.max("ended_at").cast("double")).collect()[0][0]
         # A dump that ends at midnight covers the day before; a listen at midnight belongs to the day that it starts.
         seconds = [listens + 1e-6, ended or 0.0]

@@ -160,8 +160,6 @@ class Lakehouse:
 
     def _save(self, writer: DataFrameWriter, table: Table) -> int:
         self._remember(table.name)
-        if table.partitions and not self.exists(table.name):
-            writer = writer.partitionBy(*table.partitions)
         if self.catalog:
             self.spark.sql(f"CREATE SCHEMA IF NOT EXISTS {self.location(table.name).rpartition('.')[0]}")
             writer.saveAsTable(self.location(table.name))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from musicrec.errors import InputError
 from musicrec.io.runs import Run, Stage
 from musicrec.transforms.indexing import new_entries
 from musicrec.transforms.interactions import (
@@ -38,6 +39,10 @@ def build_silver(run: Run, interaction: InteractionParams, sequence: SequencePar
     """
     lake = run.lakehouse
     received = listens_before(lake.read("bronze.listens"), run.day)
+    if received.isEmpty():
+        raise InputError(
+            f"table bronze.listens at {lake.location('bronze.listens')}", f"listens before {run.day}", "none"
+        )
     resolved = resolve_recordings(received).persist()
     try:
         lake.overwrite("silver.listens", resolved)
