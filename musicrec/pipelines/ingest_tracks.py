@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 
 from musicrec.errors import CountMismatchError
 from musicrec.io.runs import Run, Stage
-from musicrec.io.spotify import SOURCE_ID, Catalogue, read_catalogue
+from musicrec.io.spotify import Catalogue, read_catalogue
 from musicrec.io.spotify_schemas import CatalogueKind
 from musicrec.schemas import TABLES
 from musicrec.transforms.catalogues import unify, unify_artists, unify_play_counts
@@ -32,7 +32,7 @@ _ONE_ROW: Mapping[CatalogueKind, Callable[[DataFrame], DataFrame]] = {
 
 @dataclass(frozen=True)
 class _Counts:
-    """A file's rows: all of them as the reader gives them, and where each went."""
+    """A file's rows: all that were read, and where each went."""
 
     rows_in: int
     kept: int
@@ -88,24 +88,17 @@ def _counted(
     classified: Mapping[CatalogueKind, DataFrame],
     kept: Mapping[CatalogueKind, DataFrame],
 ) -> dict[str, _Counts]:
-    """Each file's counts by source_id; rows in are counted from the files, apart from what became of them."""
-    spark = run.lakehouse.spark
-    files = [read_catalogue(spark, c).select(F.col(SOURCE_ID).alias("source_id")) for c in new]
-    rows_in = [rows.select("source_id", F.lit("rows_in").alias("what"), F.lit(1).alias("rows")) for rows in files]
+    """Each file's counts by source_id; the rows in are counted apart from what became of them."""
+    read = [
+        rows.select("source_id", F.lit("rows_in").alias("what"), F.lit(1).alias("rows")) for rows in classified.values()
+    ]
     refused = [
         rows.where("reason IS NOT NULL").select("source_id", F.lit("quarantined").alias("what"), F.lit(1).alias("rows"))
         for rows in classified.values()
     ]
-    met = [
-        rows.select(
-            "source_id",
-            F.explode(F.create_map(F.lit("kept"), F.lit(1), F.lit("duplicate"), F.col("copies").cast("int") - 1)).alias(
-                "what", "rows"
-            ),
-        )
-        for rows in kept.values()
-    ]
-    tally = reduce(DataFrame.union, [*rows_in, *refused, *met]).groupBy("source_id", "what")
+    fates = F.create_map(F.lit("kept"), F.lit(1), F.lit("duplicate"), F.col("copies").cast("int") - 1)
+    met = [rows.select("source_id", F.explode(fates).alias("what", "rows")) for rows in kept.values()]
+    tally = reduce(DataFrame.union, [*read, *refused, *met]).groupBy("source_id", "what")
     found = {(r.source_id, r.what): r.total for r in tally.agg(F.sum("rows").alias("total")).collect()}
     counts = {
         c.source_id: _Counts(*(found.get((c.source_id, w), 0) for w in ("rows_in", "kept", "duplicate", "quarantined")))

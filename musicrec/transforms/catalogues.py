@@ -48,8 +48,7 @@ def unify(raw: DataFrame, schema_name: str) -> DataFrame:
         *unified,
         F.col(_SOURCE_ID).alias("source_id"),
         F.col(_FILE).alias("file"),
-        _track_reason(fields, raw.columns).alias("reason"),
-        row_as_json(raw).alias("row"),
+        *_judged(raw, _track_reason(fields, raw.columns)),
     )
 
 
@@ -72,8 +71,7 @@ def unify_artists(raw: DataFrame) -> DataFrame:
         popularity.alias("popularity"),
         F.col(_SOURCE_ID).alias("source_id"),
         F.col(_FILE).alias("file"),
-        first_reason(reasons).alias("reason"),
-        row_as_json(raw).alias("row"),
+        *_judged(raw, _first_reason(reasons)),
     )
 
 
@@ -92,19 +90,19 @@ def unify_play_counts(raw: DataFrame) -> DataFrame:
         plays.cast("long").alias("plays"),
         F.col(_SOURCE_ID).alias("source_id"),
         F.col(_FILE).alias("file"),
-        first_reason(reasons).alias("reason"),
-        row_as_json(raw).alias("row"),
+        *_judged(raw, _first_reason(reasons)),
     )
 
 
-def row_as_json(raw: DataFrame) -> Column:
-    """A row's own text as JSON, columns in the file's order; empty ones are left out."""
-    return F.to_json(F.struct(*[F.col(f"`{c}`") for c in raw.columns if c not in (_FILE, _SOURCE_ID)]))
-
-
-def first_reason(reasons: list[tuple[Column, str]]) -> Column:
+def _first_reason(reasons: list[tuple[Column, str]]) -> Column:
     """The code of the first condition that holds, null where none does; an unknown condition does not hold."""
     return F.coalesce(*[F.when(wrong, F.lit(code)) for wrong, code in reasons])
+
+
+def _judged(raw: DataFrame, reason: Column) -> tuple[Column, Column]:
+    """The reason, and where there is one the row's own text as JSON, in the file's order and without empty fields."""
+    text = F.to_json(F.struct(*[F.col(f"`{c}`") for c in raw.columns if c not in (_FILE, _SOURCE_ID)]))
+    return reason.alias("reason"), F.when(reason.isNotNull(), text).alias("row")
 
 
 def _track_reason(fields: Mapping[str, Column], present: list[str]) -> Column:
@@ -127,7 +125,7 @@ def _track_reason(fields: Mapping[str, Column], present: list[str]) -> Column:
     duration = _number("duration_ms")
     reasons.append((_unreadable("duration_ms") | (duration > 2**53), "bad_duration_ms"))
     reasons.append((duration < 0, "negative_duration"))
-    return first_reason(reasons)
+    return _first_reason(reasons)
 
 
 def _text(name: str) -> Column:
@@ -151,7 +149,8 @@ def _year(text: Column) -> Column:
 
 
 def _listed(text: Column, separator: str) -> Column:
-    parts = F.transform(F.split(text, separator), F.trim)
+    # A lambda, because F.transform would hand F.trim the place in the list as the letters to trim.
+    parts = F.transform(F.split(text, separator), lambda part: F.trim(part))
     return F.filter(parts, lambda part: part != "")
 
 

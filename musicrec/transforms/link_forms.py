@@ -106,9 +106,12 @@ def recording_forms(batches: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
 
 def track_forms(batches: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
     """`FORM_SCHEMA` rows of batches with track_id, artists and name; a track is one title, not the parts of it."""
+    of_credit: dict[tuple[str, ...], dict[str, str]] = {}
     for batch in batches:
         rows = zip(batch["track_id"], batch["artists"], batch["name"], strict=True)
-        frame = _frame((row, credit_forms(artists), name) for row, artists, name in rows)
+        credited = [(row, tuple(artists), name) for row, artists, name in rows]
+        of_credit |= {artists: credit_forms(artists) for _, artists, _ in credited if artists not in of_credit}
+        frame = _frame((row, of_credit[artists], name) for row, artists, name in credited)
         yield frame[frame["title_kind"] != "medley"]
 
 

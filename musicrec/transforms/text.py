@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable
+from functools import lru_cache
 
 import pandas as pd
 from pyspark.sql import Column
@@ -68,6 +69,7 @@ _SETTLED = re.compile(r"(?!the )(?!.*\b(?:n|feat|featuring|part|parts|pt|pts)\b)
 _PART = {"pt": "part", "pts": "part", "parts": "part"}
 
 
+@lru_cache(maxsize=4096)  # names come in runs, and their forms ask for the same keys again
 def artist_key(name: str) -> str:
     """The key of an artist's name; never empty unless `name` is blank, and its own key.
 
@@ -77,6 +79,7 @@ def artist_key(name: str) -> str:
     return _settled(_artist_once, name)
 
 
+@lru_cache(maxsize=4096)
 def title_key(title: str) -> str:
     """The key of a title, without guests and marks of the same recording; never empty unless `title` is blank.
 

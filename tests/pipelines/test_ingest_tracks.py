@@ -49,9 +49,10 @@ def test_every_layout_is_taken_in_once_and_each_row_accounted_for(run: Run, ever
     assert ingest_tracks(run, catalogues).rows_in == 0
     assert {table: (rows(run, table), run.lakehouse.version(table)) for table in TABLES} == before
 
-    nothing = run.lakehouse.read("ops.sources").limit(0)
-    run.lakehouse.overwrite("ops.sources", nothing)
-    ingest_tracks(replace(run, run_id="again"), catalogues)
+    # The record of two files is lost: their rows are replaced, not doubled.
+    rest = run.lakehouse.read("ops.sources").where("format NOT IN ('spotify_songs', 'artists')")
+    run.lakehouse.overwrite("ops.sources", rest)
+    assert ingest_tracks(replace(run, run_id="again"), catalogues).rows_in == 7
     assert {table: rows(run, table) for table in TABLES} == {table: found for table, (found, _) in before.items()}
 
 

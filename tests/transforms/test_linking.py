@@ -28,7 +28,7 @@ SAME = {
 # Pairs that look alike and are not one recording.
 OTHER = [
     ("Eagles", "Hotel California", "Eagles", "Hotel California - Live"),
-    ("Eagles", "Hotel California (Live)", "Eagles", "Hotel California"),
+    ("Eagles", "Desperado (Live)", "Eagles", "Desperado"),
     ("Pink Floyd", "Another Brick in the Wall (Part 1)", "Pink Floyd", "Another Brick in the Wall, Pt. 2"),
     ("Pink Floyd", "Shine On (Part 1)", "Pink Floyd", "Shine On"),
     ("Adele", "Hello", "Lionel Richie", "Hello"),
