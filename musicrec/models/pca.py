@@ -12,17 +12,12 @@ from pydantic import Field
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.storagelevel import StorageLevel
-from scipy.linalg import qr
 
 from musicrec.errors import InputError
 from musicrec.models.blocks import ListenerBlock, Ragged, listener_blocks, read_blocks, sum_over_blocks, write_lists
 from musicrec.models.embedding import EmbeddingModel, check_finite
+from musicrec.models.krylov import Floats, leading_directions
 from musicrec.params import Params
-
-Floats = NDArray[np.float64]
-
-# Blocks of components + oversampling directions that are kept between two restarts.
-_BASIS_BLOCKS = 3
 
 
 class PcaParams(Params):
@@ -79,26 +74,13 @@ class _Columns:
     total_variance: float
 
 
-@dataclass(frozen=True)
-class _Directions:
-    """Orthonormal `vectors` [width × k] with their `variances` × (n − 1), and how they were come by."""
-
-    vectors: Floats
-    values: Floats
-    passes: int
-    residual: float
-
-
 def fit_pca(interactions: DataFrame, params: PcaParams, seed: int) -> PcaModel:
     """Find the leading principal components by randomised block Krylov iteration.
 
-    Each pass multiplies an orthonormal block Q by the scatter matrix C = (A − 1μᵀ)ᵀ(A − 1μᵀ) of the sparse A on the
-    executors, orthonormalises the residuals by QR as the next block, and takes the best directions of the blocks so far
-    (Rayleigh–Ritz): Halko, Martinsson and Tropp, "Finding Structure with Randomness", 2011; Musco and Musco,
-    "Randomized Block Krylov Methods", 2015. Subspace iteration, which keeps the last block only, took several times the
-    passes. It stops at the tolerance or at max_iterations; figure `residual` says what was reached. As C is symmetric,
-    each explained variance is within residual × the largest one of an exact one; well separated ones are far closer
-    (by the residual's square).
+    A block Krylov iteration (see `leading_directions`) on the scatter matrix C = (A − 1μᵀ)ᵀ(A − 1μᵀ) of the sparse A,
+    which is multiplied block by block on the executors and never formed. It stops at the tolerance or at
+    max_iterations; figure `residual` says what was reached. Each explained variance is within residual × the largest
+    one of an exact one; well separated ones are far closer (by the residual's square).
 
     The driver holds a few matrices of width × (components + oversampling) float64. Row and column order, block borders
     and the order of every sum follow from the data, so the input's partitions do not change a bit.
@@ -122,9 +104,25 @@ def fit_pca(interactions: DataFrame, params: PcaParams, seed: int) -> PcaModel:
     """
     width = _check_pairs(interactions)
     blocks = listener_blocks(interactions, params.blocks).persist(StorageLevel.MEMORY_AND_DISK)
+    try:
+        return _fit_blocks(blocks, width, params, seed)
+    finally:
+        blocks.unpersist()
+
+
+def _fit_blocks(blocks: DataFrame, width: int, params: PcaParams, seed: int) -> PcaModel:
     columns = _columns(blocks, width)
     _check_size(columns, params.components)
-    found = _iterate(blocks, columns, params, seed)
+    size = min(params.components + params.oversampling, columns.listeners, int(columns.used.sum()))
+    # Unused items are 0 at the start and stay 0 in every product.
+    start = np.random.default_rng(seed).standard_normal((width, size)) * columns.used[:, None]
+    found = leading_directions(
+        lambda block: _scatter_times(blocks, columns, block),
+        start,
+        params.components,
+        params.max_iterations,
+        params.tolerance,
+    )
     variance = found.values / (columns.listeners - 1)
     ratio = variance / columns.total_variance
     figures = {
@@ -134,11 +132,9 @@ def fit_pca(interactions: DataFrame, params: PcaParams, seed: int) -> PcaModel:
         "listeners": float(columns.listeners),
         "items": float(columns.used.sum()),
     }
-    users = _coordinates(blocks, columns.mean, found.vectors)
-    items = _loadings(interactions.sparkSession, columns, found.vectors)
-    embedding = EmbeddingModel("pca", users.persist(StorageLevel.MEMORY_AND_DISK), items, figures)
-    check_finite(embedding)
-    blocks.unpersist()
+    users = _coordinates(blocks, columns.mean, found.vectors).persist(StorageLevel.MEMORY_AND_DISK)
+    items = _loadings(blocks.sparkSession, columns, found.vectors)
+    embedding = check_finite(EmbeddingModel("pca", users, items, figures))
     return PcaModel(embedding, found.vectors.T.copy(), columns.mean, variance, ratio)
 
 
@@ -187,41 +183,6 @@ def _columns(blocks: DataFrame, width: int) -> _Columns:
     return _Columns(listeners, mean, added[:-1, 2] > 0, scatter / max(listeners - 1, 1))
 
 
-def _iterate(blocks: DataFrame, columns: _Columns, params: PcaParams, seed: int) -> _Directions:
-    """Block Krylov iteration with restarts until the kept directions' residuals are small."""
-    k, width = params.components, len(columns.mean)
-    size = min(k + params.oversampling, columns.listeners, int(columns.used.sum()))
-    # Unused items stay 0 in every product, and so in every basis.
-    start = np.random.default_rng(seed).standard_normal((width, size)) * columns.used[:, None]
-    fresh, _ = np.linalg.qr(start)
-    basis = product = np.zeros((width, 0))
-    passes, residual = 0, np.inf
-    while passes < params.max_iterations and residual > params.tolerance and fresh.shape[1]:
-        passes += 1
-        basis = np.hstack([basis, fresh])
-        product = np.hstack([product, _scatter_times(blocks, columns, fresh)])
-        inner = basis.T @ product
-        values, rotation = np.linalg.eigh((inner + inner.T) / 2)
-        values, rotation = values[::-1][:size], rotation[:, ::-1][:, :size]
-        vectors, images = basis @ rotation, product @ rotation
-        errors = images - vectors * values
-        residual = float(np.linalg.norm(errors[:, :k], axis=0).max() / values[0])
-        if basis.shape[1] + size > _BASIS_BLOCKS * size:
-            basis, product = vectors, images
-        fresh = _orthonormal(errors, basis, 1e-13 * float(values[0]))
-    return _Directions(_fix_signs(vectors[:, :k]), np.maximum(values[:k], 0.0), passes, residual)
-
-
-def _orthonormal(block: Floats, basis: Floats, least: float) -> Floats:
-    """Orthonormal columns that span what the block adds to the basis, without directions shorter than `least`."""
-    block = block - basis @ (basis.T @ block)
-    q, r, _ = qr(block, mode="economic", pivoting=True)
-    q = q[:, np.abs(np.diag(r)) > least]
-    # Once more: the first time leaves what rounding made of short directions.
-    q, _ = np.linalg.qr(q - basis @ (basis.T @ q))
-    return np.asarray(q)
-
-
 def _scatter_times(blocks: DataFrame, columns: _Columns, basis: Floats) -> Floats:
     """C Q = (A − 1μᵀ)ᵀ (A − 1μᵀ) Q [width × size], in one pass over A."""
     width, size = basis.shape
@@ -236,14 +197,6 @@ def _scatter_times(blocks: DataFrame, columns: _Columns, basis: Floats) -> Float
     added = sum_over_blocks(blocks, products, width, (width + 1, size))
     shared.destroy()
     return added[:-1] - np.outer(mean, added[-1])
-
-
-def _fix_signs(vectors: Floats) -> Floats:
-    """Turn each column so that its entry of the largest size, the first of equals, is positive."""
-    # Rounded, so that two entries equal but for the last bits count as a tie.
-    largest = np.argmax(np.round(np.abs(vectors), 9), axis=0)
-    signs = np.where(vectors[largest, np.arange(vectors.shape[1])] < 0, -1.0, 1.0)
-    return np.asarray(vectors * signs)
 
 
 def _coordinates(blocks: DataFrame, mean: Floats, vectors: Floats) -> DataFrame:
