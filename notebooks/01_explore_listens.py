@@ -267,7 +267,7 @@ axis.set_xticks(range(len(AUDIO_FEATURES)), AUDIO_FEATURES, rotation=40, ha="rig
 axis.set_yticks(range(len(AUDIO_FEATURES)), AUDIO_FEATURES)
 axis.spines[:].set_visible(False)
 axis.tick_params(length=0)
-axis.set_title("Correlation of the audio features")
+axis.set(title="Correlation of the audio features", xlabel="audio feature", ylabel="audio feature")
 figure.colorbar(image, ax=axis, shrink=0.8, label="Pearson correlation")
 show(figure)
 

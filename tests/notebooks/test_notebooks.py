@@ -216,8 +216,8 @@ def test_years_and_genres_show_medians(shown: Shown) -> None:
         assert list(years) == expected.index.tolist()
         assert medians == pytest.approx(expected.to_numpy())
     by_genre = tracks.explode("genres").groupby("genres")
+    labels = [label.get_text() for label in shown.axes("by genre")[0].get_yticklabels()]  # the axes share them
     for axis, column in zip(shown.axes("by genre"), ("minutes", "popularity"), strict=True):
-        labels = [label.get_text() for label in axis.get_yticklabels()]
         drawn = {label.split()[0]: value for label, value in zip(labels, axis.lines[0].get_xdata(), strict=True)}
         assert drawn == pytest.approx(by_genre[column].median().to_dict())
         ranges = {
