@@ -86,6 +86,7 @@ def _evaluate(run: Run, config: Config, sources: Sources) -> Stage:
         config.pca,
         _sequence_fit(config),
         config.hybrid,
+        config.recommend.depth,
         config.evaluate,
         config.lakehouse.files_folder,
     )

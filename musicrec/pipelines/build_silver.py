@@ -74,7 +74,8 @@ def indexed_plays(listens: DataFrame, users: DataFrame, items: DataFrame, item: 
 def _link(run: Run, listens: DataFrame) -> None:
     lake = run.lakehouse
     known = lake.read("silver.recordings")
-    lake.overwrite("silver.links", link_recordings(known, lake.read_or_empty("silver.tracks")))
+    tracks, spellings = lake.read_or_empty("silver.tracks"), lake.read_or_empty("bronze.tracks")
+    lake.overwrite("silver.links", link_recordings(known, tracks, spellings))
     shares = linked_share(lake.read("silver.links"), listens).collect()[0]
     for name, share in shares.asDict().items():
         run.metric(name, share or 0.0)

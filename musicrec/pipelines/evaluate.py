@@ -23,6 +23,7 @@ from musicrec.pipelines.fitting import SequenceFit, fit_als_model, fit_lstm_mode
 from musicrec.pipelines.lists import Lists, candidate_lists, filled_list, unpersist
 from musicrec.pipelines.settings import SHELVES, EvaluateParams, Shelf, ShelfHybrids
 from musicrec.pipelines.training_data import TrainingData, midnight, training_data
+from musicrec.ranking.fusion import HybridParams
 from musicrec.transforms.interactions import InteractionParams, ItemKind
 
 
@@ -34,13 +35,14 @@ def evaluate(
     pca: PcaParams,
     lstm: SequenceFit,
     hybrids: ShelfHybrids,
+    depth: int,
     params: EvaluateParams,
     files: Path,
 ) -> Stage:
     """Replace the day's rows of gold.evaluation.
 
     The last `params.test_days` are the test. Models are fitted on what lies before by the code that fits the published
-    ones, and their lists pass the same filters and fill.
+    ones, and their lists, up to `depth` long as the published ones are fused from, pass the same filters and fill.
 
     Raises
     ------
@@ -65,7 +67,7 @@ def evaluate(
         name: EmbeddingModel(name, model.user_vectors.persist(), model.item_vectors.persist())
         for name, model in models.items()
     }
-    scores = [_judge(run, models, data, tested, hybrids, shelf, params) for shelf in SHELVES]
+    scores = [_judge(run, models, data, tested, hybrids.of(shelf), shelf, depth, params) for shelf in SHELVES]
     rows = reduce(DataFrame.unionByName, scores)
     marks = {"as_of": F.lit(run.day), "run_id": F.lit(run.run_id), "split_at": F.lit(split)}
     lake.overwrite("gold.evaluation", rows.withColumns(marks), where=f"as_of = '{run.day}'")
@@ -78,16 +80,17 @@ def _judge(
     models: dict[str, EmbeddingModel],
     data: TrainingData,
     tested: DataFrame,
-    hybrids: ShelfHybrids,
+    hybrid: HybridParams,
     shelf: Shelf,
+    depth: int,
     params: EvaluateParams,
 ) -> DataFrame:
     """(shelf, model, metric, k, value, low, high, listeners) of one shelf."""
     relevant = relevant_items(tested, data.heard, shelf)
     catalogue = _catalogue(data)
     judged = with_candidates(relevant, data.heard, catalogue, shelf).persist()
-    lists = candidate_lists(models, data, hybrids.of(shelf), shelf, params.depth)
-    filled = _filled(lists, data, judged.select("user_idx"), shelf, params.depth).persist()
+    lists = candidate_lists(models, data, hybrid, shelf, depth)
+    filled = _filled(lists, data, judged.select("user_idx"), shelf, depth).persist()
     metrics = EvaluationParams(ks=params.ks, bootstrap=params.bootstrap)
     measured = listener_metrics(filled, judged, catalogue, params.ks, models=sorted(lists))
     scores = summarise(measured, filled, catalogue, metrics, run.seed)

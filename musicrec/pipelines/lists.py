@@ -35,7 +35,7 @@ def candidate_lists(
         lists["own_top"] = own_top_lists(pairs, depth, shelf)
     lists = {name: made.persist() for name, made in lists.items()}
     members = {name: lists[name] for name in hybrid.weights if name in lists}
-    lists[HYBRID] = fuse(members, hybrid).persist()
+    lists[HYBRID] = fuse(members, hybrid, depth).persist()
     return lists
 
 

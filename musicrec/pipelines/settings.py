@@ -26,13 +26,14 @@ class RecommendParams(Params):
     ----------
     n : items per listener and shelf.
     item : what an item is.
-    depth : candidates that each model gives to the hybrid.
+    depth : length of each model's list, from which the hybrid is fused; judged lists are as deep, and what lies
+        further down counts as tied.
     discover, again : the list that is published on each shelf: a model, a baseline or `hybrid`.
     """
 
     n: int = Field(default=20, ge=1, le=1000)
     item: ItemKind = "recording"
-    depth: int = Field(default=200, ge=1)
+    depth: int = Field(default=500, ge=1)
     discover: Literal["als", "pca", "lstm", "popular", "artist_popular", "hybrid"] = "hybrid"
     again: Literal["als", "pca", "lstm", "popular", "own_top", "hybrid"] = "hybrid"
 
@@ -55,11 +56,9 @@ class EvaluateParams(Params):
     ----------
     test_days : the last days before as_of are the test; everything before them trains.
     ks : cut-offs.
-    depth : how deep lists are for AUC; items further down tie.
     bootstrap : how the intervals are drawn.
     """
 
     test_days: float = Field(default=1.0, gt=0)
     ks: tuple[int, ...] = (10, 50)
-    depth: int = Field(default=1000, ge=1)
     bootstrap: BootstrapParams = BootstrapParams()

@@ -30,12 +30,10 @@ class HybridParams(Params):
     ----------
     weights : each model's say by its name; 0 leaves it out, at least one is above 0.
     k : dampens the first ranks; 60 in the paper.
-    depth : length of the fused lists.
     """
 
     weights: dict[str, float] = Field(default_factory=lambda: {"als": 1.0, "pca": 1.0, "lstm": 1.0})
     k: int = Field(default=60, ge=0)
-    depth: int = Field(default=200, ge=1)
 
     @field_validator("weights")
     @classmethod
@@ -47,7 +45,7 @@ class HybridParams(Params):
         return weights
 
 
-def fuse(lists_by_model: Mapping[str, DataFrame], params: HybridParams) -> DataFrame:
+def fuse(lists_by_model: Mapping[str, DataFrame], params: HybridParams, depth: int) -> DataFrame:
     """Weighted reciprocal rank fusion: an item's score is Σ weight / (k + rank) over the lists that hold it.
 
     Cormack, Clarke and Büttcher, "Reciprocal Rank Fusion Outperforms Condorcet and Individual Rank Learning Methods",
@@ -59,6 +57,7 @@ def fuse(lists_by_model: Mapping[str, DataFrame], params: HybridParams) -> DataF
     lists_by_model : by name, DataFrame (user_idx int, items array<int>), best first, no item twice, one row per
         listener; a list without a weight is left out.
     params : settings.
+    depth : length of the fused lists.
 
     Returns
     -------
@@ -75,7 +74,7 @@ def fuse(lists_by_model: Mapping[str, DataFrame], params: HybridParams) -> DataF
         known = ", ".join(sorted(lists_by_model)) or "none"
         raise InputError("hybrid.weights", f"names among the lists ({known})", ", ".join(unknown))
     shares = np.array(list(weights.values()))
-    k, depth = params.k, params.depth
+    k = params.k
 
     def best(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:

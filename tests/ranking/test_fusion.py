@@ -56,8 +56,10 @@ def test_lists_on_spark(spark: SparkSession) -> None:
     b = {1: [20, 40], 4: [7, 8, 9, 10]}
     ignored = {1: [99], 9: [99]}
     frames = {name: lists_of(spark, lists) for name, lists in (("a", a), ("b", b), ("z", ignored), ("other", ignored))}
-    params = HybridParams(weights={"b": 2.0, "a": 1.0, "z": 0.0}, k=60, depth=3)
-    fused = {row.user_idx: list(zip(row["items"], row.scores, strict=True)) for row in fuse(frames, params).collect()}
+    params = HybridParams(weights={"b": 2.0, "a": 1.0, "z": 0.0}, k=60)
+    fused = {
+        row.user_idx: list(zip(row["items"], row.scores, strict=True)) for row in fuse(frames, params, 3).collect()
+    }
     assert fused == {u: oracle([a.get(u, []), b.get(u, [])], [1.0, 2.0], 60, 3) for u in (1, 2, 3, 4)}
     assert [item for item, _ in fused[1]] == [20, 40, 10]
     assert fused[3] == []
@@ -69,4 +71,4 @@ def test_settings_that_make_no_sense_are_refused(spark: SparkSession) -> None:
     with pytest.raises(ValidationError, match="at least one weight"):
         HybridParams(weights={"a": 0.0})
     with pytest.raises(InputError, match=r"hybrid\.weights: expected names among the lists \(a\), found b, c"):
-        fuse({"a": lists_of(spark, {1: [1]})}, HybridParams(weights={"c": 1.0, "a": 1.0, "b": 1.0}))
+        fuse({"a": lists_of(spark, {1: [1]})}, HybridParams(weights={"c": 1.0, "a": 1.0, "b": 1.0}), 3)

@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+import importlib.util
+
+from musicrec.config import known_keys
+from musicrec.schemas import TABLES
+from musicrec.steps import STEPS
+from tests.conftest import ROOT
+
+
+def test_the_page_of_tables_is_up_to_date() -> None:
+    spec = importlib.util.spec_from_file_location("build_tables", ROOT / "docs" / "build_tables.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert (ROOT / "docs" / "tables.md").read_text(encoding="utf-8") == module.page()
+
+
+def test_every_key_is_documented() -> None:
+    text = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    assert [key for key in known_keys() if f"`{key}`" not in text] == []
+
+
+def test_every_step_is_a_job_and_every_table_has_one_that_writes_it() -> None:
+    assert {path.stem for path in (ROOT / "jobs").glob("*.py")} == {*STEPS, "nightly"}
+    writers = {job for table in TABLES.values() for job in table.written_by.split(", ")}
+    assert writers - {"every job"} <= set(STEPS)
