@@ -17,8 +17,9 @@ from musicrec.spark import build_session
 ROOT = Path(__file__).parent.parent
 SMALL_SPARK = {
     "spark.sql.shuffle.partitions": "2",
-    "spark.databricks.delta.snapshotPartitions": "2",
+    "spark.databricks.delta.snapshotPartitions": "1",
     "spark.sql.sources.parallelPartitionDiscovery.parallelism": "2",
+    "spark.sql.adaptive.enabled": "false",
 }
 
 

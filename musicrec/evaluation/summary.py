@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field
 from pyspark.sql import DataFrame
@@ -104,8 +105,10 @@ def _means(measured: DataFrame, ks: Sequence[int]) -> Iterator[Score]:
 def _intervals(measured: DataFrame, models: Sequence[str], params: EvaluationParams, seed: int) -> list[Score]:
     """NDCG of each model and its gain over the baseline, at each k, from one set of resamples for all models."""
     scores = []
-    for k in params.ks:
-        values = _by_listener(measured, models, f"ndcg_{k}")
+    columns = [f"ndcg_{k}" for k in params.ks]
+    rows = measured.select("model", "user_idx", *columns).toArrow().to_pandas()
+    for k, column in zip(params.ks, columns, strict=True):
+        values = _by_listener(rows, models, column)
         baseline = list(models).index(params.baseline)
         samples = resampled_means(values, params.bootstrap.resamples, seed)
         for metric, origin in (("ndcg", np.zeros_like(values[:, 0])), ("ndcg_gain", values[:, baseline])):
@@ -119,9 +122,8 @@ def _intervals(measured: DataFrame, models: Sequence[str], params: EvaluationPar
     return scores
 
 
-def _by_listener(measured: DataFrame, models: Sequence[str], column: str) -> NDArray[np.float64]:
+def _by_listener(rows: pd.DataFrame, models: Sequence[str], column: str) -> NDArray[np.float64]:
     """[listeners x models], listeners in the order of user_idx: a draw must mean the same listener for every model."""
-    rows = measured.select("model", "user_idx", column).toArrow().to_pandas()
     wide = rows.pivot(index="user_idx", columns="model", values=column)
     values: NDArray[np.float64] = wide.sort_index()[list(models)].to_numpy(dtype=np.float64)
     return values
@@ -131,7 +133,8 @@ def _coverage(
     measured: DataFrame, lists: DataFrame, items: DataFrame, models: Sequence[str], ks: Sequence[int]
 ) -> list[Score]:
     judged = lists.join(measured.select("model", "user_idx"), ["model", "user_idx"], how="left_semi")
-    places = judged.select("model", F.posexplode("items").alias("place", "item_idx"))
+    first = F.slice("items", 1, max(ks))
+    places = judged.select("model", F.posexplode(first).alias("place", "item_idx"))
     best = places.groupBy("model", "item_idx").agg(F.min("place").alias("place"))
     best = best.join(items.select("item_idx"), "item_idx", how="left_semi")
     counts = best.groupBy("model").agg(*(F.count_if(F.col("place") < k).alias(str(k)) for k in ks))

@@ -54,9 +54,7 @@ def record(run: Run, settings: Mapping[str, Any], outcome: Outcome) -> None:
         "rows_out": outcome.stage.rows_out if outcome.stage else None,
         "error": outcome.error,
     }
-    table = TABLES["ops.runs"]
-    row = lake.spark.createDataFrame([tuple(values[name] for name in table.columns)], table.schema)
-    lake.append("ops.runs", row)
+    lake.append_rows("ops.runs", [tuple(values[name] for name in TABLES["ops.runs"].columns)])
 
 
 def is_up_to_date(run: Run, settings: Mapping[str, Any]) -> Stage | None:

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from musicrec.io.tables import Lakehouse
 from musicrec.logs import Logger
-from musicrec.schemas import TABLES
 
 _RECORDED_PACKAGES = ("musicrec", "pyspark", "delta-spark", "torch", "petastorm", "pyarrow", "numpy", "pandas")
 
@@ -64,9 +63,8 @@ class Run:
         """Append the figures kept so far to ops.metrics."""
         if not self._figures:
             return
-        table = TABLES["ops.metrics"]
         rows = [(self.run_id, self.job, name, step, tags, value, self.now) for name, step, tags, value in self._figures]
-        self.lakehouse.append("ops.metrics", self.lakehouse.spark.createDataFrame(rows, table.schema))
+        self.lakehouse.append_rows("ops.metrics", rows)
         self._figures.clear()
 
 

@@ -151,5 +151,6 @@ def lstm_vectors(
                 states = worker_model.last_states(windows).numpy()
             yield pd.DataFrame({"user_idx": batch["user_idx"], "vector": list(states)})
 
-    users = last_plays.select("user_idx", "items").mapInPandas(infer, "user_idx int, vector array<float>")
+    # Kept, since each pass would load the network anew in every worker; the caller may unpersist.
+    users = last_plays.select("user_idx", "items").mapInPandas(infer, "user_idx int, vector array<float>").persist()
     return check_finite(EmbeddingModel(NAME, users, items))

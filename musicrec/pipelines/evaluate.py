@@ -20,7 +20,7 @@ from musicrec.models.embedding import EmbeddingModel
 from musicrec.models.pca import PcaParams
 from musicrec.pipelines.build_silver import indexed_plays
 from musicrec.pipelines.fitting import SequenceFit, fit_als_model, fit_lstm_model, fit_pca_model
-from musicrec.pipelines.lists import Lists, candidate_lists, filled_list, unpersist
+from musicrec.pipelines.lists import candidate_lists, filled_list, unpersist
 from musicrec.pipelines.settings import SHELVES, EvaluateParams, Shelf, ShelfHybrids
 from musicrec.pipelines.training_data import TrainingData, midnight, training_data
 from musicrec.ranking.fusion import HybridParams
@@ -87,27 +87,21 @@ def _judge(
 ) -> DataFrame:
     """(shelf, model, metric, k, value, low, high, listeners) of one shelf."""
     relevant = relevant_items(tested, data.heard, shelf)
-    catalogue = _catalogue(data)
+    catalogue = _catalogue(data).persist()
     judged = with_candidates(relevant, data.heard, catalogue, shelf).persist()
     lists = candidate_lists(models, data, hybrid, shelf, depth)
-    filled = _filled(lists, data, judged.select("user_idx"), shelf, depth).persist()
+    names = run.lakehouse.spark.createDataFrame([(name,) for name in sorted(lists)], "model string")
+    made = [rows.select(F.lit(name).alias("model"), "user_idx", "items", "scores") for name, rows in lists.items()]
+    of_all = reduce(DataFrame.unionByName, made)
+    everyone = judged.select("user_idx").crossJoin(F.broadcast(names))
+    filled = filled_list(of_all, data, everyone, shelf, depth).select("model", "user_idx", "items").persist()
     metrics = EvaluationParams(ks=params.ks, bootstrap=params.bootstrap)
     measured = listener_metrics(filled, judged, catalogue, params.ks, models=sorted(lists))
     scores = summarise(measured, filled, catalogue, metrics, run.seed)
     unpersist(lists)
-    filled.unpersist()
+    for kept in (filled, judged, catalogue):
+        kept.unpersist()
     return scores.withColumn("shelf", F.lit(shelf))
-
-
-def _filled(lists: Lists, data: TrainingData, judged: DataFrame, shelf: Shelf, depth: int) -> DataFrame:
-    """(model, user_idx, items) of every model's list for every judged listener, as it would be published."""
-    named = [
-        filled_list(made.join(judged, "user_idx", "left_semi"), data, judged, shelf, depth).select(
-            F.lit(name).alias("model"), "user_idx", "items"
-        )
-        for name, made in sorted(lists.items())
-    ]
-    return reduce(DataFrame.unionByName, named)
 
 
 def _catalogue(data: TrainingData) -> DataFrame:

@@ -14,7 +14,6 @@ from pyspark.sql import functions as F
 from musicrec.errors import CountMismatchError
 from musicrec.io.listenbrainz import Dump, check_dumps, count_rows, read_dump
 from musicrec.io.runs import Run, Stage
-from musicrec.schemas import TABLES
 from musicrec.transforms.listens import KEY, ListenRules, add_fate, judge, number_copies, tidy
 
 SOURCE = "listenbrainz"
@@ -129,5 +128,4 @@ def _record(run: Run, dump: Dump, counts: Counts) -> None:
     run.log.info("dump applied", dump=dump.name, source_id=dump.source_id, **figures, reasons=reasons or "none")
     identity = (dump.source_id, dump.kind, dump.name, dump.format, dump.started_at, dump.ended_at)
     row = (*identity, *figures.values(), run.run_id, run.now)
-    table = TABLES["ops.sources"]
-    run.lakehouse.append(table.name, run.lakehouse.spark.createDataFrame([row], table.schema))
+    run.lakehouse.append_rows("ops.sources", [row])

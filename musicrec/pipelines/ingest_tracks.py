@@ -164,5 +164,4 @@ def _record(run: Run, new: Sequence[Catalogue], counts: Mapping[str, _Counts]) -
         )
         for c in new
     ]
-    table = TABLES["ops.sources"]
-    run.lakehouse.upsert("ops.sources", run.lakehouse.spark.createDataFrame(rows, table.schema))
+    run.lakehouse.append_rows("ops.sources", rows)

@@ -40,16 +40,18 @@ def candidate_lists(
 
 
 def filled_list(made: DataFrame, data: TrainingData, users: DataFrame, shelf: Shelf, n: int) -> DataFrame:
-    """The first n of each list, (user_idx, items, scores, filled array<boolean>).
+    """The first n of each list: (the columns of `users`, items, scores, filled array<boolean>).
 
-    On `discover` every listener of `users` gets n items, the missing ones from the popular, where the catalogue
-    allows. On `again` nothing can be added that the listener has not played, so a list may be shorter.
+    `made` and `users` have user_idx, and both or neither have model. On `discover` every listener of `users` gets n
+    items, the missing ones from the popular, where the catalogue allows. On `again` nothing can be added that the
+    listener has not played, so a list may be shorter.
     """
     if shelf == "again":
         first = [F.slice(column, 1, n).alias(column) for column in ("items", "scores")]
-        return made.select("user_idx", *first).withColumn("filled", F.transform("items", lambda _: F.lit(False)))
+        kept = made.join(users, users.columns, "left_semi").select(*users.columns, *first)
+        return kept.withColumn("filled", F.transform("items", lambda _: F.lit(False)))
     popular = popularity(data.interactions).select("item_idx", popularity_score().alias("score"))
-    return fill(made, users.select("user_idx"), popular, data.heard, n)
+    return fill(made, users, popular, data.heard, n)
 
 
 def popularity_score() -> Column:

@@ -49,7 +49,7 @@ def recommend(run: Run, interaction: InteractionParams, params: RecommendParams,
 
 def _rows(made: DataFrame, name: str, item_vectors: DataFrame, data: TrainingData, shelf: Shelf, n: int) -> DataFrame:
     """(shelf, user_id, rank, item, title, artist, score, model, reason) of one shelf."""
-    lists = filled_list(made, data, data.users, shelf, n)
+    lists = filled_list(made, data, data.users.select("user_idx"), shelf, n)
     ranked = lists.select("user_idx", F.posexplode(F.arrays_zip("items", "scores", "filled")).alias("place", "pick"))
     ranked = ranked.select(
         "user_idx",

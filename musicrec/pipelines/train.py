@@ -18,7 +18,6 @@ from musicrec.models.training import Trained
 from musicrec.params import Params
 from musicrec.pipelines.fitting import SequenceFit, fit_als_model, fit_lstm_model, fit_pca_model
 from musicrec.pipelines.training_data import training_data
-from musicrec.schemas import TABLES
 from musicrec.transforms.interactions import InteractionParams, ItemKind
 
 
@@ -47,8 +46,7 @@ def train_sequence(run: Run, item: ItemKind, interaction: InteractionParams, fit
     folder = files / "lstm"
     model, chosen = fit_lstm_model(run, data, fit, folder)
     record_history(run, chosen)
-    settings = fit.model.model_copy()
-    return publish(run, model, settings, data.plays.count(), str(folder / "model"))
+    return publish(run, model, fit.model, data.plays.count(), str(folder / "model"))
 
 
 def record_history(run: Run, trained: Trained) -> None:
@@ -82,10 +80,9 @@ def publish(run: Run, model: EmbeddingModel, params: Params, rows_in: int, files
         files,
         model.figures,
     )
-    row = lake.spark.createDataFrame([facts], TABLES["ops.models"].schema)
-    lake.upsert("ops.models", row)
-    written = sum(load_vectors(run, model.name, table).count() for table in ("user_vectors", "item_vectors"))
-    return Stage(rows_in, written, model.name)
+    lake.append_rows("ops.models", [facts])
+    vectors = [load_vectors(run, model.name, table).select("vector") for table in ("user_vectors", "item_vectors")]
+    return Stage(rows_in, vectors[0].union(vectors[1]).count(), model.name)
 
 
 def load_models(run: Run, names: tuple[str, ...]) -> Mapping[str, EmbeddingModel]:
@@ -97,7 +94,8 @@ def load_models(run: Run, names: tuple[str, ...]) -> Mapping[str, EmbeddingModel
     """
     models = {}
     for name in names:
-        users, items = load_vectors(run, name, "user_vectors"), load_vectors(run, name, "item_vectors")
+        users = load_vectors(run, name, "user_vectors").persist()
+        items = load_vectors(run, name, "item_vectors").persist()
         if users.isEmpty():
             location = run.lakehouse.location("models.user_vectors")
             raise InputError(f"table models.user_vectors at {location}", f"vectors of the model {name}", "none")

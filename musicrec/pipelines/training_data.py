@@ -50,6 +50,8 @@ def midnight(day: date) -> datetime:
 def training_data(run: Run, item: ItemKind, params: InteractionParams, until: datetime | None = None) -> TrainingData:
     """What may be learnt from before `until`, by default all of silver.
 
+    What is used again and again is persisted, since each scan of a Delta table plans its files anew.
+
     Raises
     ------
     InputError : silver was built without this kind of item, or nothing was played before `until`.
@@ -76,7 +78,7 @@ def training_data(run: Run, item: ItemKind, params: InteractionParams, until: da
         sequences=sequences,
         sequences_version=lake.versions_read["silver.sequences"],
         items=item_facts(lake.read("silver.recordings"), items, item).persist(),
-        users=users.join(pairs.select("user_idx").distinct(), "user_idx", "left_semi"),
+        users=users.join(pairs.select("user_idx").distinct(), "user_idx", "left_semi").persist(),
         n_items=items.where(F.col("item_kind") == item).agg(F.max("item_idx")).collect()[0][0] + 1,
         until=until or midnight(run.day),
     )

@@ -39,11 +39,13 @@ def explain_discover(
 ) -> DataFrame:
     """The recommendations with a `reason` each.
 
-    A heard item j speaks for an offered item i by max(cos(v_i, v_j), 0) × ln(1 + plays_j); an artist by the sum over
-    the listener's items of theirs. The one or two artists who speak loudest are named (ties by name): "because you play
-    Boston and Foghat", or "more of Boston, which you play" where the item's own artist is the loudest. Where none
-    speaks for it: "popular: played by 57 listeners"; and for a filled item, that the listener's plays gave too few
-    personal picks. Sums are rounded to 9 decimals, so partitions change nothing.
+    A heard item j speaks for an offered item i by max(cos(v_i, v_j) − m_i, 0) × w_j, w_j = ln(1 + plays_j), where m_i
+    is the mean of the cosines over all that the listener heard, or 0 if that is below: only what is nearer than usual
+    counts. An artist speaks by the sum over the listener's items of theirs, over √Σ w_j of the same items, so that one
+    who is played all the time does not stand behind everything. The one or two loudest are named (ties by name):
+    "because you play Boston and Foghat", or "more of Boston, which you play" where the item's own artist is the
+    loudest. Where none speaks for it: "popular: played by 57 listeners"; and for a filled item, that the listener's
+    plays gave too few personal picks. Sums are rounded to 9 decimals, so partitions change nothing.
 
     Parameters
     ----------
@@ -168,14 +170,17 @@ def _voices(catalogue: _Catalogue, places: Ints, rows: Ints, loudness: Floats, a
     """How loud each artist speaks for each offered item [offered × artists]; `rows` are ordered by artist."""
     vectors = catalogue.items.vectors
     offered = vectors[places].astype(np.float64)
+    usual = offered @ vectors[rows].astype(np.float64).mean(axis=0)  # [offered]: the mean of all cosines below
     voices = np.zeros((len(places), len(artists)))
+    weight = np.zeros(len(artists))
     for start in range(0, len(rows), _HEARD_BLOCK):
         part = rows[start : start + _HEARD_BLOCK]
-        cosines = np.maximum(offered @ vectors[part].astype(np.float64).T, 0)
+        nearer = np.maximum(offered @ vectors[part].astype(np.float64).T - np.maximum(usual, 0)[:, None], 0)
         of, first = np.unique(catalogue.artist_of[part], return_index=True)
-        sums = np.add.reduceat(cosines * loudness[start : start + _HEARD_BLOCK], first, axis=1)
-        voices[:, np.searchsorted(artists, of)] += sums
-    return np.asarray(np.round(voices, 9))
+        own = loudness[start : start + _HEARD_BLOCK]
+        voices[:, np.searchsorted(artists, of)] += np.add.reduceat(nearer * own, first, axis=1)
+        weight[np.searchsorted(artists, of)] += np.add.reduceat(own, first)
+    return np.asarray(np.round(voices / np.sqrt(weight), 9))
 
 
 def _sentence(catalogue: _Catalogue, named: list[int], own: int) -> str | None:

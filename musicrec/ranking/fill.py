@@ -9,10 +9,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.types import ArrayType, BooleanType, DoubleType, IntegerType, StructField, StructType
 
 from musicrec.models.blocks import Array, Ragged, read_lists, write_lists
-
-FILLED_SCHEMA = "user_idx int, items array<int>, scores array<double>, filled array<boolean>"
 
 # Each filled item stands this far below the one before it.
 SCORE_STEP = 1e-6
@@ -28,14 +27,16 @@ def fill(lists: DataFrame, users: DataFrame, popular: DataFrame, heard: DataFram
     Parameters
     ----------
     lists : DataFrame (user_idx int, items array<int>, scores array<double>), best first.
-    users : DataFrame (user_idx int), each listener once; lists of others are dropped.
+    users : DataFrame (user_idx int), each listener once; lists of others are dropped. Where it has a further column,
+        such as model, so has `lists`, and a list is told by both.
     popular : DataFrame (item_idx int, score double), one row per item; ranked by score, best first, then item_idx.
     heard : DataFrame (user_idx int, heard array<int>), one row per listener; one without a row has heard nothing.
     n : length of the lists; a longer one is cut.
 
     Returns
     -------
-    DataFrame (user_idx int, items array<int>, scores array<double>, filled array<boolean>), one row per listener.
+    DataFrame (the columns of `users`, items array<int>, scores array<double>, filled array<boolean>), one row for each
+    of `users`.
     """
     if n < 1:
         raise ValueError(f"n must be 1 or more, not {n}")
@@ -50,14 +51,25 @@ def fill(lists: DataFrame, users: DataFrame, popular: DataFrame, heard: DataFram
             made = [_complete_one(own[i], scores[i], known[i], shared.value, n) for i in range(batch.num_rows)]
             kinds = (pa.int32(), pa.float64(), pa.bool_())
             columns = [_lay([one[c] for one in made], kind) for c, kind in enumerate(kinds)]
-            yield pa.RecordBatch.from_arrays([batch["user_idx"], *columns], ["user_idx", "items", "scores", "filled"])
+            keys = [batch[name] for name in keep]
+            yield pa.RecordBatch.from_arrays([*keys, *columns], [*keep, "items", "scores", "filled"])
 
+    keep = users.columns
     rows = (
-        users.select(F.col("user_idx").cast("int"))
-        .join(lists.select("user_idx", "items", "scores"), "user_idx", "left")
+        users.withColumn("user_idx", F.col("user_idx").cast("int"))
+        .join(lists.select(*keep, "items", "scores"), keep, "left")
         .join(heard.select("user_idx", "heard"), "user_idx", "left")
+        .select(*keep, "items", "scores", "heard")
     )
-    return rows.select("user_idx", "items", "scores", "heard").mapInArrow(complete, FILLED_SCHEMA)
+    made_of = StructType(
+        [
+            *(rows.schema[name] for name in keep),
+            StructField("items", ArrayType(IntegerType())),
+            StructField("scores", ArrayType(DoubleType())),
+            StructField("filled", ArrayType(BooleanType())),
+        ]
+    )
+    return rows.mapInArrow(complete, made_of)
 
 
 def _complete_one(own: Array, scores: Array, heard: Array, popular: Array, n: int) -> tuple[Array, Array, Array]:

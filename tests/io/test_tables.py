@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import UTC, date, datetime
+
 import pytest
 from deltalake import DeltaTable as DeltaWithoutSpark
 from pyspark.errors import PySparkException
@@ -7,6 +9,7 @@ from pyspark.sql import SparkSession
 
 from musicrec.errors import SchemaError, TableMissingError
 from musicrec.io.tables import Lakehouse
+from musicrec.schemas import TABLES
 
 TABLE = "silver.links"
 
@@ -52,6 +55,22 @@ def test_upsert_replaces_known_rows(spark: SparkSession, lakehouse: Lakehouse) -
     lakehouse.upsert(TABLE, links(spark, ("a", "1", "exact", 1.0)))
     lakehouse.upsert(TABLE, links(spark, ("a", "9", "exact", 0.1), ("b", "2", "exact", 1.0)))
     assert as_tuples(lakehouse) == [("a", "9", "exact", 0.1), ("b", "2", "exact", 1.0)]
+
+
+def test_rows_of_the_driver_read_back_through_spark(spark: SparkSession, lakehouse: Lakehouse) -> None:
+    at = datetime(2020, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+    table = TABLES["ops.models"]
+    row = ("als", "run", at, date(2020, 1, 3), 7, "{}", {"silver.listens": 3}, 1, None, "", {"loss": 0.5})
+    assert lakehouse.append_rows("ops.models", [row]) == 0
+    assert lakehouse.append("ops.models", spark.createDataFrame([("pca", *row[1:])], table.schema)) == 1
+    assert lakehouse.append_rows("ops.models", [("lstm", *row[1:])]) == 2
+    found = lakehouse.read("ops.models").orderBy("model").collect()
+    assert [(r.model, r.inputs, r.figures, r.item_vectors_version) for r in found] == [
+        (name, {"silver.listens": 3}, {"loss": 0.5}, None) for name in ("als", "lstm", "pca")
+    ]
+    assert {r.trained_at.astimezone(UTC) for r in found} == {at}
+    with pytest.raises(SchemaError, match="key column run_id is null"):
+        lakehouse.append_rows("ops.models", [("als", None, *row[2:])])
 
 
 def test_a_failure_puts_old_and_new_tables_back(spark: SparkSession, lakehouse: Lakehouse) -> None:

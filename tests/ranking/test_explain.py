@@ -49,20 +49,34 @@ def frames(spark: SparkSession, world: dict) -> tuple[DataFrame, DataFrame, Data
     )
 
 
+def cosine_of(v: np.ndarray, w: np.ndarray) -> float:
+    """0 where a vector is zero."""
+    return float(v @ w) / math.sqrt(float(v @ v) * float(w @ w)) if v.any() and w.any() else 0.0
+
+
 def expected_reason(world: dict, user: int, item: int, filled: bool) -> str:
     count = sum(item in own for own in world["plays"].values())
     popular = f"popular: played by {count} listener{'' if count == 1 else 's'}"
     popular = popular if count else "new: no listener has played it yet"
     if filled:
         return popular + "; your plays gave too few personal picks"
+    own = {
+        heard: plays
+        for heard, plays in world["plays"].get(user, {}).items()
+        if world["artist"][heard] and heard in world["vectors"]
+    }
+    v = world["vectors"].get(item)
+    if v is None or not own:
+        return popular
+    cosine = {heard: cosine_of(v, world["vectors"][heard]) for heard in own}
+    usual = max(sum(cosine.values()) / len(own), 0.0)
     voices: dict[str, float] = {}
-    for heard, plays in world["plays"].get(user, {}).items():
-        v, w = world["vectors"].get(item), world["vectors"].get(heard)
+    weight: dict[str, float] = {}
+    for heard, plays in own.items():
         artist = world["artist"][heard]
-        if v is None or w is None or not artist or not v.any() or not w.any():
-            continue
-        cosine = float(v @ w) / math.sqrt(float(v @ v) * float(w @ w))
-        voices[artist] = voices.get(artist, 0.0) + max(cosine, 0) * math.log(1 + plays)
+        voices[artist] = voices.get(artist, 0.0) + max(cosine[heard] - usual, 0) * math.log(1 + plays)
+        weight[artist] = weight.get(artist, 0.0) + math.log(1 + plays)
+    voices = {artist: voice / math.sqrt(weight[artist]) for artist, voice in voices.items()}
     named = sorted((a for a in voices if voices[a] > 1e-6), key=lambda a: (-round(voices[a], 5), a))[:2]
     if not named:
         return popular

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from musicrec.ranking.fill import _complete_one, fill
 
@@ -48,5 +49,8 @@ def test_every_listener_gets_a_list_on_spark(spark: SparkSession) -> None:
         3: ([9, 1, 2], [-1e-6, -2e-6, -3e-6], [True] * 3),
         4: ([3], [-1e-6], [True]),
     }
+    both = users.crossJoin(spark.createDataFrame([("a",), ("b",)], "model string"))
+    of_a = fill(lists.withColumn("model", F.lit("a")), both, popular, heard, 3).where("user_idx = 1").collect()
+    assert {row.model: row["items"] for row in of_a} == {"a": [4, 9, 2], "b": [9, 2, 3]}
     with pytest.raises(ValueError, match="n must be 1 or more"):
         fill(lists, users, popular, heard, 0)
