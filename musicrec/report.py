@@ -20,17 +20,17 @@ _WIDTH = 150
 
 # Columns of the evaluation as printed: heading, metric, decimals.
 _COLUMNS = (
-    ("NDCG", "ndcg", 4),
-    ("95 % interval", "ndcg interval", 4),
-    ("gain", "ndcg_gain", 4),
-    ("95 % interval", "ndcg_gain interval", 4),
-    ("recall", "recall", 4),
-    ("precision", "precision", 4),
-    ("F1", "f1", 4),
-    ("MAP", "map", 4),
-    ("MRR", "mrr", 4),
-    ("hit rate", "hit_rate", 4),
-    ("AUC", "auc", 4),
+    ("NDCG", "ndcg", 3),
+    ("interval", "ndcg interval", 3),
+    ("gain", "ndcg_gain", 3),
+    ("interval", "ndcg_gain interval", 3),
+    ("recall", "recall", 3),
+    ("precision", "precision", 3),
+    ("F1", "f1", 3),
+    ("MAP", "map", 3),
+    ("MRR", "mrr", 3),
+    ("hit rate", "hit_rate", 3),
+    ("AUC", "auc", 3),
     ("coverage", "coverage", 3),
     ("novelty", "novelty", 2),
     ("diversity", "diversity", 3),
@@ -71,9 +71,8 @@ def _print_evaluation(console: Console, lakehouse: Lakehouse, day: date) -> None
         models = sorted({row.model for row in own}, key=lambda model: -(scores[model, "ndcg", 10][0] or 0.0))
         listeners = max((row.listeners for row in own if row.metric == "ndcg"), default=0)
         for k in sorted({row.k for row in own} - {0}):
-            title = (
-                f"Evaluation of {shelf} at {k}: {listeners:,} listeners, tested from {own[0].split_at:%Y-%m-%d %H:%M}"
-            )
+            tested = f"{listeners:,} listeners, tested from {own[0].split_at:%Y-%m-%d %H:%M} on"
+            title = f"Evaluation of {shelf} at {k}: {tested}; 95 % intervals; gain is over popular"
             grid = _grid(title, "model")
             for heading, _, _ in _COLUMNS:
                 grid.add_column(heading, justify="right", no_wrap=True)

@@ -14,7 +14,7 @@ from musicrec.ranking.explain import explain_again, explain_discover
 from musicrec.transforms.interactions import InteractionParams
 
 # The model whose item vectors say which of a listener's artists stand behind an offer.
-_EXPLAINED_BY = "als"
+_EXPLAINED_BY = "pca"
 
 
 def recommend(run: Run, interaction: InteractionParams, params: RecommendParams, hybrids: ShelfHybrids) -> Stage:

@@ -39,10 +39,12 @@ def explain_discover(
 ) -> DataFrame:
     """The recommendations with a `reason` each.
 
-    A heard item j speaks for an offered item i by max(cos(v_i, v_j) − m_i, 0) × w_j, w_j = ln(1 + plays_j), where m_i
-    is the mean of the cosines over all that the listener heard, or 0 if that is below: only what is nearer than usual
-    counts. An artist speaks by the sum over the listener's items of theirs, over √Σ w_j of the same items, so that one
-    who is played all the time does not stand behind everything. The one or two loudest are named (ties by name):
+    A heard item j speaks for an offered item i by max(cos(v_i, v_j) − m_i, 0) × w_j, w_j = ln(1 + plays_j), where v
+    are the item vectors less their mean, and m_i is the mean of the cosines over all that the listener heard, or 0 if
+    that is below: only what is nearer than usual counts. An artist speaks by the sum over the listener's items of
+    theirs, divided by the artist's own Σ w_j plus the mean of these sums over the listener's artists: a mean, shrunk
+    where there are few plays, so that who is played all the time does not stand behind everything. The one or two
+    loudest are named (ties by name):
     "because you play Boston and Foghat", or "more of Boston, which you play" where the item's own artist is the
     loudest. Where none speaks for it: "popular: played by 57 listeners"; and for a filled item, that the listener's
     plays gave too few personal picks. Sums are rounded to 9 decimals, so partitions change nothing.
@@ -134,8 +136,10 @@ def _listeners(interactions: DataFrame) -> DataFrame:
 
 def _catalogue(item_vectors: DataFrame, titles: DataFrame) -> _Catalogue:
     items = collect_items(item_vectors)
-    norms = np.linalg.norm(items.vectors, axis=1, keepdims=True)
-    unit = np.divide(items.vectors, norms, out=np.zeros_like(items.vectors), where=norms > 0)
+    # Less the mean vector: what all items share (in ALS mostly how popular they are) likens everything to everything.
+    own = items.vectors - items.vectors.mean(axis=0) if len(items.vectors) else items.vectors
+    norms = np.linalg.norm(own, axis=1, keepdims=True)
+    unit = np.divide(own, norms, out=np.zeros_like(own), where=norms > 0)
     named = titles.where(F.trim("artist") != "").select(F.col("item_idx").cast("int"), "artist").toArrow()
     artists, number = np.unique(named["artist"].to_numpy().astype(str), return_inverse=True)
     rows, known = items.positions(named["item_idx"].to_numpy())
@@ -180,7 +184,7 @@ def _voices(catalogue: _Catalogue, places: Ints, rows: Ints, loudness: Floats, a
         own = loudness[start : start + _HEARD_BLOCK]
         voices[:, np.searchsorted(artists, of)] += np.add.reduceat(nearer * own, first, axis=1)
         weight[np.searchsorted(artists, of)] += np.add.reduceat(own, first)
-    return np.asarray(np.round(voices / np.sqrt(weight), 9))
+    return np.asarray(np.round(voices / (weight + weight.mean()), 9))
 
 
 def _sentence(catalogue: _Catalogue, named: list[int], own: int) -> str | None:

@@ -65,10 +65,11 @@ def expected_reason(world: dict, user: int, item: int, filled: bool) -> str:
         for heard, plays in world["plays"].get(user, {}).items()
         if world["artist"][heard] and heard in world["vectors"]
     }
-    v = world["vectors"].get(item)
-    if v is None or not own:
+    centre = sum(world["vectors"].values()) / len(world["vectors"])
+    if item not in world["vectors"] or not own:
         return popular
-    cosine = {heard: cosine_of(v, world["vectors"][heard]) for heard in own}
+    v = world["vectors"][item] - centre
+    cosine = {heard: cosine_of(v, world["vectors"][heard] - centre) for heard in own}
     usual = max(sum(cosine.values()) / len(own), 0.0)
     voices: dict[str, float] = {}
     weight: dict[str, float] = {}
@@ -76,7 +77,7 @@ def expected_reason(world: dict, user: int, item: int, filled: bool) -> str:
         artist = world["artist"][heard]
         voices[artist] = voices.get(artist, 0.0) + max(cosine[heard] - usual, 0) * math.log(1 + plays)
         weight[artist] = weight.get(artist, 0.0) + math.log(1 + plays)
-    voices = {artist: voice / math.sqrt(weight[artist]) for artist, voice in voices.items()}
+    voices = {artist: voice / (weight[artist] + sum(weight.values()) / len(weight)) for artist, voice in voices.items()}
     named = sorted((a for a in voices if voices[a] > 1e-6), key=lambda a: (-round(voices[a], 5), a))[:2]
     if not named:
         return popular
