@@ -75,7 +75,6 @@ def is_up_to_date(run: Run, settings: Mapping[str, Any]) -> Stage | None:
         last.config == json.dumps(settings, sort_keys=True)
         and (last.as_of, last.seed) == (run.as_of, run.seed)
         and last.packages == package_versions()
-        and last.git_commit == git_commit()
     )
     own = {name for name in last.tables_written if TABLES[name].written_by == run.job}
     expected = {**{k: v for k, v in last.tables_read.items() if k not in last.tables_written}}

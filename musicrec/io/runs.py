@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 from dataclasses import dataclass, field
@@ -69,14 +70,23 @@ class Run:
 
 
 def package_versions() -> dict[str, str]:
-    """The versions of the packages that decide a run's results."""
-    found = {}
+    """The versions of what decides a run's results: the packages, and musicrec's own source by its hash."""
+    found = {"musicrec source": _source_hash()}
     for name in _RECORDED_PACKAGES:
         try:
             found[name] = version(name)
         except PackageNotFoundError:
             found[name] = "not installed"
     return found
+
+
+def _source_hash() -> str:
+    """Of every module: an edit that is not committed yet makes another program too."""
+    root = Path(__file__).parent.parent
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
 
 
 def git_commit() -> str:
