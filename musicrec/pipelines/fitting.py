@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from pyspark.sql import functions as F
 
 from musicrec.errors import InputError
 from musicrec.io.artifacts import save_model
@@ -42,7 +43,13 @@ def fit_als_model(run: Run, data: TrainingData, params: AlsParams) -> EmbeddingM
 
 
 def fit_pca_model(run: Run, data: TrainingData, params: PcaParams) -> PcaModel:
-    """PCA of the listener × item matrix."""
+    """PCA of the listener × item matrix, with no more components than it has listeners or items: a night with few
+    listeners still has its lists."""
+    counts = [F.count_distinct("user_idx"), F.count_distinct("item_idx")]
+    most = min(data.interactions.agg(*counts).collect()[0])
+    if params.components > most:
+        run.log.warning("pca: fewer components than configured", components=most, configured=params.components)
+        params = params.model_copy(update={"components": most})
     return fit_pca(data.interactions, params, run.seed)
 
 

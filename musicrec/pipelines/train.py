@@ -36,7 +36,8 @@ def train_pca(run: Run, item: ItemKind, interaction: InteractionParams, params: 
         cumulative += float(ratio)
         run.metric("explained_variance_ratio", float(ratio), step=component, model="pca")
         run.metric("explained_variance_cumulative", cumulative, step=component, model="pca")
-    run.log.info("pca: explained variance", components=params.components, cumulative=round(cumulative, 4))
+    found = len(model.explained_variance_ratio)
+    run.log.info("pca: explained variance", components=found, cumulative=round(cumulative, 4))
     return publish(run, model.embedding, params, data.interactions.count(), "")
 
 
