@@ -41,8 +41,14 @@ class Sources:
         return find_catalogues(self.config.sources.tracks)
 
     def close(self) -> None:
-        """Remove what was unpacked."""
+        """Remove what was unpacked, and the folders above it that hold nothing else."""
         shutil.rmtree(self.staging, ignore_errors=True)
+        files = self.config.lakehouse.files_folder
+        for folder in (self.staging.parent, files, Path(self.config.lakehouse.root)):
+            try:
+                folder.rmdir()
+            except OSError:  # it is not there, or in use
+                continue
 
 
 Step = Callable[[Run, Config, Sources], Stage]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tarfile
 from datetime import date
 from pathlib import Path
 
@@ -53,6 +54,17 @@ def test_the_nightly_checks_every_source_before_it_writes(tmp_path: Path) -> Non
     overrides = (f"lakehouse.root={root}", f"sources.listens={dump}", f"sources.tracks={header}")
     done = run_job("nightly", *(part for override in overrides for part in ("--set", override)))
     check_refused(done, str(header), "one, two")
+    assert not root.exists()
+
+
+def test_an_archive_that_would_write_elsewhere_leaves_nothing_behind(tmp_path: Path) -> None:
+    archive, secret = tmp_path / "full-dump-1.tar", tmp_path / "secret"
+    secret.write_text("x")
+    with tarfile.open(archive, "w") as tar:
+        tar.add(secret, "full-dump-1/../../secret")
+    root = tmp_path / "lakehouse"
+    done = run_job("ingest_listens", "--set", f"lakehouse.root={root}", "--set", f"sources.listens={archive}")
+    check_refused(done, str(archive), "../../secret")
     assert not root.exists()
 
 
