@@ -25,6 +25,11 @@ class Stage:
     note: str = ""
 
 
+def fates_note(kept: int, duplicate: int, quarantined: int) -> str:
+    """What became of the rows that a source brought, for a stage's line."""
+    return f"{kept:,} kept, {duplicate:,} duplicates, {quarantined:,} quarantined"
+
+
 @dataclass
 class Run:
     """What every pipeline is handed.

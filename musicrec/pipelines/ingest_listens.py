@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 
 from musicrec.errors import CountMismatchError
 from musicrec.io.listenbrainz import Dump, check_dumps, count_rows, read_dump
-from musicrec.io.runs import Run, Stage
+from musicrec.io.runs import Run, Stage, fates_note
 from musicrec.transforms.listens import KEY, ListenRules, add_fate, judge, number_copies, tidy
 
 SOURCE = "listenbrainz"
@@ -62,8 +62,9 @@ def ingest_listens(run: Run, dumps: Sequence[Dump], rules: ListenRules) -> Stage
             continue
         done.append(_apply(run, dump, rules))
         applied.add(dump.source_id)
-    note = "" if done else "every dump was applied before"
-    return Stage(sum(c.rows_in for c in done), sum(c.kept for c in done), note)
+    kept = sum(c.kept for c in done)
+    fates = fates_note(kept, sum(c.duplicate for c in done), sum(c.quarantined for c in done))
+    return Stage(sum(c.rows_in for c in done), kept, fates if done else "every dump was applied before")
 
 
 def _apply(run: Run, dump: Dump, rules: ListenRules) -> Counts:

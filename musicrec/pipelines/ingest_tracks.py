@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from musicrec.errors import CountMismatchError
-from musicrec.io.runs import Run, Stage
+from musicrec.io.runs import Run, Stage, fates_note
 from musicrec.io.spotify import Catalogue, read_catalogue
 from musicrec.io.spotify_schemas import CatalogueKind
 from musicrec.schemas import TABLES
@@ -67,7 +67,10 @@ def ingest_tracks(run: Run, catalogues: Sequence[Catalogue]) -> Stage:
     finally:
         for rows in (*kept.values(), *classified.values()):
             rows.unpersist()
-    return Stage(sum(c.rows_in for c in counts.values()), tracks, f"{len(new)} new catalogues")
+    rows_in, kept_rows, duplicate, quarantined = (
+        sum(column) for column in zip(*map(astuple, counts.values()), strict=True)
+    )
+    return Stage(rows_in, tracks, fates_note(kept_rows, duplicate, quarantined))
 
 
 def _classified(run: Run, catalogues: Sequence[Catalogue]) -> DataFrame:

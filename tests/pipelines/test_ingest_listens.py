@@ -61,7 +61,7 @@ def three(tmp_path: Path) -> list[Path]:
 
 def test_three_dumps_a_second_run_and_lost_bookkeeping(run: Run, tmp_path: Path, three: Sequence[Path]) -> None:
     given_backwards = list(reversed(three))
-    assert ingest(run, tmp_path, *given_backwards) == Stage(rows_in=10, rows_out=4)
+    assert ingest(run, tmp_path, *given_backwards) == Stage(10, 4, "4 kept, 3 duplicates, 3 quarantined")
     counts = {"full-1": (5, 2, 1, 2), "incremental-2": (3, 1, 1, 1), "incremental-3": (2, 1, 1, 0)}
     assert sources(run) == counts
     names = ("rows_in", "rows_kept", "rows_duplicate", "rows_quarantined")
@@ -88,7 +88,7 @@ def test_three_dumps_a_second_run_and_lost_bookkeeping(run: Run, tmp_path: Path,
     assert {name: run.lakehouse.version(name) for name in versions} == versions
 
     DeltaTable.forPath(run.lakehouse.spark, run.lakehouse.location("ops.sources")).delete("name = 'full-1'")
-    assert ingest(run, tmp_path, tmp_path / "in") == Stage(rows_in=5, rows_out=0)
+    assert ingest(run, tmp_path, tmp_path / "in") == Stage(5, 0, "0 kept, 3 duplicates, 2 quarantined")
     assert (listens(run), quarantine(run)) == (before, rejected)
     assert sources(run)["full-1"] == (5, 0, 3, 2)
 
@@ -101,7 +101,8 @@ def test_every_form_of_dump_comes_in_together(run: Run, tmp_path: Path) -> None:
     folder = write_json_dump(tmp_path / "lines-full", [json_listen(1), json_listen(2), "{broken"], end="2021-08-06")
     spark_dump = write_spark_dump(tmp_path / "spark-full", [listen(1), listen(3)], end="2021-08-07")
     packed = [pack(folder, tmp_path / "lines.tar.zst"), pack(spark_dump, tmp_path / "spark.tar")]
-    assert ingest(run, tmp_path, *packed, older) == Stage(rows_in=7, rows_out=4)
+    stage = ingest(run, tmp_path, *packed, older)
+    assert (stage.rows_in, stage.rows_out) == (7, 4)
     # The listen of user 1 is in the JSON and in the parquet dump: same user, second and msid.
     assert sources(run) == {"older": (2, 1, 0, 1), "lines-full": (3, 2, 0, 1), "spark-full": (2, 1, 1, 0)}
     assert [reason for _, reason, _, _ in quarantine(run)] == ["malformed", "missing_artist"]
