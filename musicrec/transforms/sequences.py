@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
@@ -18,13 +19,20 @@ class SequenceParams(Params):
     Attributes
     ----------
     length : plays in a window.
-    stride : plays from one window's start to the next's; length - 1 makes every transition a target once.
+    stride : plays from one window's start to the next's, at most `length`, so that no play is left out;
+        length - 1 makes every transition a target once.
     session_gap_minutes : a pause longer than this ends a session, and no window crosses it; 0 for no sessions.
     """
 
     length: int = Field(default=50, ge=2)
     stride: int = Field(default=49, ge=1)
     session_gap_minutes: float = Field(default=0.0, ge=0)
+
+    @model_validator(mode="after")
+    def _no_play_between_windows(self) -> Self:
+        if self.stride > self.length:
+            raise ValueError(f"stride must be at most length ({self.length}), not {self.stride}")
+        return self
 
 
 # The total order of a listener's plays. Times tie in real listens; the msid settles it, and key rows are unique.

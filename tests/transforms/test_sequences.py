@@ -3,8 +3,10 @@ from __future__ import annotations
 import itertools
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from pyspark.sql import DataFrame, SparkSession
 
 from musicrec.transforms.sequences import SequenceParams, last_plays, train_windows, valid_windows, windows
@@ -52,14 +54,14 @@ def by_hand(plays: list[tuple[int, int]], params: SequenceParams) -> list[list[i
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     plays=HISTORY,
-    length=st.integers(2, 7),
-    stride=st.integers(1, 7),
+    shape=st.integers(2, 7).flatmap(lambda length: st.tuples(st.just(length), st.integers(1, length))),
     gap=st.sampled_from([0.0, 10.0, 60.0]),
     partitions=st.integers(1, 4),
 )
 def test_windows_equal_a_plain_loop(
-    spark: SparkSession, plays: list[tuple[int, int]], length: int, stride: int, gap: float, partitions: int
+    spark: SparkSession, plays: list[tuple[int, int]], shape: tuple[int, int], gap: float, partitions: int
 ) -> None:
+    length, stride = shape
     params = SequenceParams(length=length, stride=stride, session_gap_minutes=gap)
     rows = windows(frame(spark, plays, partitions), params).orderBy("window").collect()
     assert [list(row["items"]) for row in rows] == by_hand(plays, params)
@@ -69,6 +71,11 @@ def test_windows_equal_a_plain_loop(
         assert row.length == sum(item != -1 for item in row["items"])
         assert row.started_at <= row.ended_at
         assert row.times[-1] == int(row.ended_at.replace(tzinfo=UTC).timestamp())
+
+
+def test_a_stride_that_would_leave_plays_out_is_refused() -> None:
+    with pytest.raises(ValidationError, match=r"at most length \(4\), not 5"):
+        SequenceParams(length=4, stride=5)
 
 
 def test_later_plays_leave_full_windows_as_they_are(spark: SparkSession) -> None:
