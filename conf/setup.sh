@@ -60,7 +60,7 @@ if [ "$java" = path ]; then rm -f .venv/java_home; else echo "$java" >.venv/java
 
 say "installing the packages pinned in constraints.txt (some minutes the first time)"
 .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt pip setuptools wheel
-.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,bench]'
 
 say "fetching Delta's jars"
 log=.venv/spark-setup.log
