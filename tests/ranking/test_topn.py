@@ -3,16 +3,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import pyarrow as pa
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 from pyspark.sql import DataFrame, SparkSession
 
-from musicrec.models.blocks import Ragged
-from musicrec.models.embedding import EmbeddingModel, ItemMatrix
-from musicrec.ranking import topn
+from musicrec.errors import InputError
+from musicrec.models.embedding import EmbeddingModel
+from musicrec.ranking.filters import Filters
+from musicrec.ranking.gather import gather, read_buckets
 from musicrec.ranking.topn import top_n
 
 Lists = dict[int, list[tuple[int, float]]]
@@ -52,65 +49,6 @@ def as_lists(df: DataFrame) -> Lists:
     return {row.user_idx: list(zip(row["items"], row.scores, strict=True)) for row in df.collect()}
 
 
-@st.composite
-def problems(draw: st.DrawFn) -> tuple:
-    """Small vectors of few distinct values, so that ties are everywhere; one in two with other scales."""
-    n_users, n_items, d = draw(st.integers(1, 5)), draw(st.integers(1, 30)), draw(st.integers(1, 4))
-    values = draw(
-        st.sampled_from([st.sampled_from([-1.0, 0.0, 0.5, 1.0]), st.floats(-1e3, 1e3, width=32, allow_subnormal=False)])
-    )
-    users = draw(hnp.arrays(np.float32, (n_users, d), elements=values))
-    vectors = draw(hnp.arrays(np.float32, (n_items, d), elements=values))
-    bias = draw(hnp.arrays(np.float32, n_items, elements=values))
-    ids = np.sort(draw(st.permutations(range(3 * n_items)))[:n_items]).astype(np.int32)
-    heard = [set(draw(st.lists(st.integers(0, 3 * n_items), max_size=n_items))) for _ in range(n_users)]
-    return users, ItemMatrix(ids, vectors, bias), heard, draw(st.integers(1, 8)), draw(st.integers(1, 9))
-
-
-@settings(max_examples=200, deadline=None)
-@given(problems())
-def test_blocks_of_any_size_equal_brute_force(problem: tuple) -> None:
-    users, items, heard, n, item_block = problem
-    own = [sorted(h) for h in heard]
-    ragged = Ragged(
-        np.array([i for h in own for i in h], dtype=np.int32), np.cumsum([0] + [len(h) for h in own]).astype(np.int64)
-    )
-    catalogue = {int(i): (v, b) for i, v, b in zip(items.item_idx, items.vectors, items.bias, strict=True)}
-    positions = topn._heard_positions(items, ragged)
-    for shelf, best in (
-        ("discover", topn._best_unheard(items, users, positions, n, item_block)),
-        ("again", topn._best_heard(items, users, positions, n)),
-    ):
-        batch = best.to_arrow(items, pa.array(range(len(users)), pa.int32()))
-        lists = [
-            list(zip(i, s, strict=True))
-            for i, s in zip(batch["items"].to_pylist(), batch["scores"].to_pylist(), strict=True)
-        ]
-        expected = brute_force(users, catalogue, heard, n, shelf)
-        for found, wanted in zip(lists, expected, strict=True):
-            # Sums of other orders may round apart in the last decimal, at 1e3² scales.
-            np.testing.assert_allclose([s for _, s in found], [s for _, s in wanted], atol=2e-6, rtol=1e-12)
-            if np.abs(users).max(initial=0) <= 1:
-                assert found == wanted
-
-
-def test_float32_noise_decides_nothing() -> None:
-    """Items whose float32 scores are in the wrong order, or equal, are ranked by their float64 scores."""
-    rng = np.random.default_rng(1)
-    users = (rng.standard_normal((3, 64)) * 100).astype(np.float32)
-    base = (rng.standard_normal(64) * 100).astype(np.float32)
-    vectors = np.tile(base, (500, 1))
-    vectors[:, 0] += (rng.permutation(500) * 1e-5).astype(np.float32)
-    items = ItemMatrix(np.arange(500, dtype=np.int32), vectors, np.zeros(500, np.float32))
-    nothing = (np.zeros(0, np.int64), np.zeros(0, np.int64))
-    exact = np.round(users.astype(np.float64) @ vectors.astype(np.float64).T, 6)
-    for item_block in (7, 64, 500):
-        best = topn._best_unheard(items, users, nothing, 10, item_block)
-        for u in range(3):
-            order = np.lexsort((np.arange(500), -exact[u]))[:10]
-            assert best.columns[best.rows == u].tolist() == order.tolist()
-
-
 def test_shelves_on_spark(spark: SparkSession) -> None:
     rng = np.random.default_rng(5)
     grid = np.array([-1.0, 0.0, 0.5, 1.0])
@@ -141,3 +79,82 @@ def test_only_allowed_items_are_offered(spark: SparkSession) -> None:
 def test_a_list_of_none_is_refused(spark: SparkSession) -> None:
     with pytest.raises(ValueError, match="n must be 1 or more"):
         top_n(model_of(spark, {1: [1.0]}, {1: ([1.0], 0.0)}), heard_of(spark, {1: []}), 0, "discover")
+
+
+def test_heard_as_pairs_is_heard_as_lists(spark: SparkSession) -> None:
+    rng = np.random.default_rng(2)
+    model = model_of(
+        spark, {u: rng.normal(size=3).tolist() for u in range(40)}, {i: (rng.normal(size=3), 0.0) for i in range(60)}
+    )
+    heard = {u: sorted(rng.choice(60, u % 9, replace=False).tolist()) for u in range(40)}
+    pairs = [(u, i) for u, own in heard.items() for i in own] * 2
+    rng.shuffle(pairs)
+    as_pairs = spark.createDataFrame([(int(u), int(i)) for u, i in pairs], "user_idx int, item_idx int")
+    for shelf in ("discover", "again"):
+        wanted = as_lists(top_n(model, heard_of(spark, heard), 5, shelf))  # type: ignore[arg-type]
+        assert as_lists(top_n(model, as_pairs.repartition(5), 5, shelf)) == wanted  # type: ignore[arg-type]
+        assert all(set(dict(own)) <= set(heard[u]) for u, own in wanted.items()) == (shelf == "again")
+
+
+def test_blocks_and_caps(spark: SparkSession) -> None:
+    model = model_of(spark, {1: [1.0], 2: [1.0], 3: [1.0]}, {i: ([float(10 - i)], 0.0) for i in range(10)})
+    heard = heard_of(spark, {1: [0]})
+    artists = spark.createDataFrame([(i, i // 2) for i in range(9)], "item_idx int, artist_idx int")  # 9 has none
+    blocked = spark.createDataFrame(
+        [(1, [2], [2]), (1, [8], None), (2, None, [0, 1, 2, 3, 4])],
+        "user_idx int, items array<int>, artists array<int>",
+    )
+    everything = Filters(
+        blocked=blocked,
+        blocked_items=spark.createDataFrame([(1,), (99,)], "item_idx int"),
+        blocked_artists=spark.createDataFrame([(3,)], "artist_idx int"),
+        artists=artists,
+        artist_cap=1,
+    )
+    lists = {
+        u: [i for i, _ in own] for u, own in as_lists(top_n(model, heard, 9, "discover", filters=everything)).items()
+    }
+    assert lists == {1: [3, 9], 2: [9], 3: [0, 2, 4, 8, 9]}
+    only_cap = Filters(artists=artists, artist_cap=1)
+    assert [i for i, _ in as_lists(top_n(model, heard, 9, "discover", filters=only_cap))[1]] == [1, 2, 4, 6, 8, 9]
+    again = as_lists(top_n(model, heard_of(spark, {1: [2, 3, 4, 8]}), 9, "again", filters=everything))
+    assert [i for i, _ in again[1]] == [3]
+    shut = Filters(blocked_items=spark.range(10).selectExpr("int(id) AS item_idx"))
+    assert as_lists(top_n(model, heard, 9, "discover", filters=shut)) == {1: [], 2: [], 3: []}
+
+
+def test_filters_without_artists_are_refused(spark: SparkSession) -> None:
+    with pytest.raises(InputError, match="artists: expected each item's artist"):
+        Filters(artist_cap=2)
+    with pytest.raises(InputError, match="artist_cap: expected 0 or more"):
+        Filters(artist_cap=-1)
+
+
+def test_cosine_is_the_angle(spark: SparkSession) -> None:
+    model = model_of(
+        spark, {1: [2.0, 0.0], 2: [0.0, 0.0]}, {0: ([9.0, 9.0], 0.0), 1: ([0.1, 0.0], 0.0), 2: ([0.0, 0.0], 0.5)}
+    )
+    found = as_lists(top_n(model, heard_of(spark, {}), 3, "discover", metric="cosine"))
+    assert found == {1: [(1, 1.0), (0, 0.707107), (2, 0.5)], 2: [(2, 0.5), (0, 0.0), (1, 0.0)]}
+
+
+@pytest.mark.parametrize("partitions", [1, 3, 7])
+def test_listeners_are_gathered_whole_and_evenly(spark: SparkSession, partitions: int) -> None:
+    users = spark.range(1000).selectExpr("int(id) AS user_idx", "array(float(id), float(-id)) AS vector")
+    pairs = spark.range(5000).selectExpr("int(id % 1300) AS user_idx", "int(id % 11) - 3 AS item")
+    packed = gather(users.repartition(4), {"pairs": pairs.repartition(3)}, partitions)
+    assert sorted(len(part) for part in packed.rdd.glom().collect())[0] > 0
+
+    def unpack(batches):  # type: ignore[no-untyped-def]
+        import pyarrow as pa
+
+        for bucket in read_buckets(batches, ("pairs",)):
+            rows = [list(bucket.lists["pairs"][i].tolist()) for i in range(len(bucket.user_idx))]
+            columns = [pa.array(bucket.user_idx), pa.array(bucket.vectors[:, 1]), pa.array(rows, pa.list_(pa.int32()))]
+            yield pa.RecordBatch.from_arrays(columns, ["user_idx", "second", "items"])
+
+    rows = packed.mapInArrow(unpack, "user_idx int, second float, items array<int>").collect()
+    assert sorted(row.user_idx for row in rows) == list(range(1000))
+    for row in rows:
+        own = {i % 11 - 3 for i in range(row.user_idx, 5000, 1300)}
+        assert (row.second, row["items"]) == (-row.user_idx, sorted(own))
