@@ -34,6 +34,10 @@ class TrainingParams(Params):
     learning_rate, weight_decay : of AdamW.
     clip_norm : gradients are scaled down to this norm.
     patience : stop when the validation loss has not improved for this many epochs.
+    max_windows : an epoch passes over about this many windows, drawn by hash and anew for each night, and validates
+        on at most as many; 0 for all.
+    refresh_epochs : where there is a model of an earlier night with the same settings, start from it and run so many
+        epochs; 0 to start afresh each night.
     """
 
     epochs: int = Field(default=20, ge=1)
@@ -42,6 +46,8 @@ class TrainingParams(Params):
     weight_decay: float = Field(default=0.01, ge=0)
     clip_norm: float = Field(default=1.0, gt=0)
     patience: int = Field(default=3, ge=1)
+    max_windows: int = Field(default=0, ge=0)
+    refresh_epochs: int = Field(default=0, ge=0)
 
 
 @dataclass(frozen=True)

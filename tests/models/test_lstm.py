@@ -11,7 +11,7 @@ from pyspark.sql import SparkSession
 from musicrec.errors import InputError, NonFiniteError
 from musicrec.io.artifacts import load_model, save_model
 from musicrec.logs import make_logger, progress
-from musicrec.models.lstm import LstmModel, LstmParams, lstm_vectors, make_lstm
+from musicrec.models.lstm import LstmModel, LstmParams, lstm_vectors, make_lstm, warm_lstm
 from musicrec.models.training import Trained, TrainingParams, train
 
 # A listener goes round one of two circles of five items: the next item follows from the last one.
@@ -115,7 +115,7 @@ def test_vectors_score_as_the_network_does(spark: SparkSession) -> None:
     model = make_lstm(N_ITEMS, params, seed=5).eval()
     windows = {0: [-1, -1, 2], 1: [4, 5, 6], 2: [9, 9, 9]}
     plays = spark.createDataFrame(list(windows.items()), "user_idx int, items array<int>")
-    vectors = lstm_vectors(spark, model.state_dict(), N_ITEMS, params, plays)
+    vectors = lstm_vectors(spark, model.state_dict(), params, plays)
     items = sorted(vectors.item_vectors.collect(), key=lambda row: row.item_idx)
     assert [row.item_idx for row in items] == list(range(N_ITEMS))
     for row in vectors.user_vectors.collect():
@@ -135,3 +135,54 @@ def test_saved_weights_come_back_and_damage_is_named(tmp_path: Path) -> None:
     (tmp_path / "m" / "weights.safetensors").write_bytes(b"not weights")
     with pytest.raises(InputError, match="a saved model"):
         load_model(tmp_path / "m")
+
+
+def test_other_items_are_one_and_are_neither_targets_nor_offered(spark: SparkSession) -> None:
+    model = LstmModel(N_ITEMS, LstmParams(dim=8, max_items=3), np.array([7, 2, 5])).eval()
+    assert model.item_weights().shape == (3, 8)
+    torch.testing.assert_close(model.last_states(torch.tensor([[2, 0]])), model.last_states(torch.tensor([[2, 999]])))
+    assert not torch.equal(model.last_states(torch.tensor([[2, 0]])), model.last_states(torch.tensor([[2, 5]])))
+    loss, _, places = model(torch.tensor([[7, 0, 2, 5]]), torch.tensor([1]))
+    scores = [model.last_states(torch.tensor([h]))[0] @ model.item_weights().T for h in ([7, 0], [7, 0, 2])]
+    expected = sum(-torch.log_softmax(s, 0)[place] for s, place in zip(scores, (1, 2), strict=True))
+    assert places == 2
+    torch.testing.assert_close(loss, expected)
+    plays = spark.createDataFrame([(0, [1, 2])], "user_idx int, items array<int>")
+    rows = lstm_vectors(spark, model.state_dict(), LstmParams(dim=8, max_items=3), plays).item_vectors.collect()
+    order = {7: 0, 2: 1, 5: 2}
+    assert [row.item_idx for row in rows] == [2, 5, 7]
+    for row in rows:
+        np.testing.assert_array_equal(row.vector, model.item_weights()[order[row.item_idx]].detach().numpy())
+
+
+def test_the_sampled_loss_has_the_gradient_of_the_whole_softmax() -> None:
+    shape = LstmParams(dim=4, dropout=0.0, negatives=4000)
+    model = make_lstm(N_ITEMS, shape, seed=1).train()
+    items, first = (torch.from_numpy(part) for part in circles(6, 1))
+
+    def gradient(negatives: int) -> tuple[float, torch.Tensor]:
+        model.negatives = negatives
+        model.zero_grad()
+        loss, _, _ = model(items, first)
+        loss.backward()
+        return float(loss.detach()), model.embedding.weight.grad.clone()
+
+    whole, exact = gradient(0)
+    drawn = [gradient(4000) for _ in range(20)]
+    assert np.mean([loss for loss, _ in drawn]) == pytest.approx(whole, rel=0.02)
+    torch.testing.assert_close(
+        torch.stack([g for _, g in drawn]).mean(0), exact, atol=0.03 * float(exact.abs().max()), rtol=0
+    )
+
+
+def test_a_warm_start_keeps_what_was_learnt_and_draws_what_is_new() -> None:
+    shape = LstmParams(dim=4, max_items=4)
+    old = make_lstm(8, shape, seed=1, vocabulary=np.array([3, 1, 6, 0]))
+    warm = warm_lstm(9, shape, 2, np.array([1, 8, 3, 5]), old.state_dict())
+    torch.testing.assert_close(warm.item_weights()[0], old.item_weights()[1])
+    torch.testing.assert_close(warm.item_weights()[2], old.item_weights()[0])
+    torch.testing.assert_close(warm.lstm.weight_hh_l0, old.lstm.weight_hh_l0)
+    fresh = make_lstm(9, shape, 2, np.array([1, 8, 3, 5]))
+    torch.testing.assert_close(warm.item_weights()[[1, 3]], fresh.item_weights()[[1, 3]])
+    items = torch.tensor([[3, 1, 3]])
+    torch.testing.assert_close(warm.eval().last_states(items), old.eval().last_states(items))
