@@ -20,15 +20,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyspark.core.broadcast import Broadcast
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+
+from musicrec.models.blocks import Ragged, read_lists
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -43,16 +43,18 @@ def metric_columns(ks: Sequence[int]) -> dict[str, tuple[str, int]]:
 
 @dataclass(frozen=True)
 class ItemFacts:
-    """What novelty and diversity need of every item, at place item_idx.
+    """What the metrics need of every item, at place item_idx.
 
     Attributes
     ----------
     information : [items + 1] bits, -log2 of the item's share of all plays; the last place is for an unknown item.
     artist : [items] artist_idx; an item without an artist has a number of its own.
+    is_known : [items] whether the catalogue has the item.
     """
 
     information: Floats
     artist: Ints
+    is_known: NDArray[np.bool_]
 
     @classmethod
     def of(cls, item_idx: Ints, plays: Floats, artist_idx: Floats) -> ItemFacts:
@@ -61,120 +63,49 @@ class ItemFacts:
         width = int(item_idx.max(initial=-1)) + 1
         information = np.full(width + 1, np.log2(total))
         information[item_idx] = -np.log2(np.maximum(plays, 1) / total)
-        artist = _own_number(np.arange(width))
+        # artist_idx start at 0; from -1 down each number is one item's own.
+        artist = -1 - np.arange(width, dtype=np.int64)
         has_artist = ~np.isnan(artist_idx)
         artist[item_idx[has_artist]] = artist_idx[has_artist].astype(np.int64)
-        return cls(information, artist)
-
-    def information_of(self, items: Ints) -> Floats:
-        """Bits, [items]."""
-        bits: Floats = self.information[np.minimum(items, len(self.artist))]
-        return bits
-
-    def artist_of(self, items: Ints) -> Ints:
-        """Artist numbers, [items]."""
-        artist = _own_number(items)
-        is_known = items < len(self.artist)
-        artist[is_known] = self.artist[items[is_known]]
-        return artist
-
-
-@dataclass(frozen=True)
-class Ranked:
-    """Many lists, one after another, and which of their items are relevant.
-
-    Attributes
-    ----------
-    items : [listed] item_idx of all lists.
-    lengths : [lists] how many items each list has.
-    hits : [listed] whether the item is relevant; one that comes again in its list is a hit only the first time.
-    relevant : [lists] how many relevant items there are.
-    """
-
-    items: Ints
-    lengths: Ints
-    hits: NDArray[np.bool_]
-    relevant: Ints
+        is_known = np.zeros(width, np.bool_)
+        is_known[item_idx] = True
+        return cls(information, artist, is_known)
 
     @classmethod
-    def of(cls, items: Ints, lengths: Ints, relevant_items: Ints, relevant_lengths: Ints) -> Ranked:
-        """Mark the hits of flat lists, given the flat sets of relevant items in the same order of listeners."""
-        width = max(items.max(initial=0), relevant_items.max(initial=0)) + 1
-        listed = _owners(lengths) * width + items
-        is_first = np.zeros(len(items), dtype=bool)
-        is_first[np.unique(listed, return_index=True)[1]] = True
-        hits = np.isin(listed, _owners(relevant_lengths) * width + relevant_items) & is_first
-        return cls(items, lengths, hits, relevant_lengths)
-
-    @cached_property
-    def owners(self) -> Ints:
-        """[listed] which list an item belongs to."""
-        return _owners(self.lengths)
-
-    @cached_property
-    def ranks(self) -> Ints:
-        """[listed] the item's rank in its list, from 1."""
-        return np.arange(1, len(self.items) + 1) - np.repeat(np.cumsum(self.lengths) - self.lengths, self.lengths)
-
-    @cached_property
-    def hits_so_far(self) -> Ints:
-        """[listed] H(rank): the hits of the list up to and with this item."""
-        running = np.concatenate([[0], np.cumsum(self.hits)])
-        starts = np.cumsum(self.lengths) - self.lengths
-        so_far: Ints = running[1:] - np.repeat(running[starts], self.lengths)
-        return so_far
-
-    def total(self, values: NDArray[np.generic]) -> Floats:
-        """Sum by list of one value a listed item, [lists]."""
-        weights = values.astype(np.float64)
-        sums: Floats = np.bincount(self.owners, weights=weights, minlength=len(self.lengths)).astype(np.float64)
-        return sums
+    def collect(cls, items: DataFrame) -> ItemFacts:
+        """From DataFrame (item_idx, plays, artist_idx), one row an item; 17 bytes an item on the driver."""
+        plays = F.coalesce(F.col("plays"), F.lit(0)).cast("double").alias("plays")
+        rows = items.select(F.col("item_idx").cast("long"), plays, F.col("artist_idx").cast("double")).toArrow()
+        return cls.of(*(rows[name].to_numpy() for name in ("item_idx", "plays", "artist_idx")))
 
 
-def accuracy_at(ranked: Ranked, k: int) -> dict[str, Floats]:
-    """Recall, precision, F1, NDCG, MAP, MRR and hit rate of each list at k; formulas in the module's docstring."""
-    ranks, so_far = ranked.ranks, ranked.hits_so_far
-    hits = ranked.hits & (ranks <= k)
-    found = ranked.total(hits)
-    ideal = np.minimum(ranked.relevant, k)
-    best_gain = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(2, k + 2)))])
-    return {
-        "recall": found / ranked.relevant,
-        "precision": found / k,
-        "f1": 2 * found / (ranked.relevant + k),
-        "ndcg": ranked.total(hits / np.log2(ranks + 1)) / best_gain[ideal],
-        "map": ranked.total(hits * so_far / ranks) / ideal,
-        "mrr": ranked.total((hits & (so_far == 1)) / ranks),
-        "hit_rate": (found > 0).astype(np.float64),
-    }
+def measure(lists: Ragged, relevant: Ragged, candidates: Ints, facts: ItemFacts, ks: Sequence[int]) -> Floats:
+    """Every metric of every list.
 
+    Parameters
+    ----------
+    lists : item_idx of each list, best first; an item that comes again is a hit only the first time.
+    relevant : item_idx that are relevant for each list, each once.
+    candidates : [lists] how many items there were to rank.
+    facts : of the items.
+    ks : the cut-offs, ascending, each once.
 
-def auc(ranked: Ranked, candidates: Ints) -> Floats:
-    """Area under the ROC curve over all candidates of each list; NaN where there is no pair to compare."""
-    others = candidates - ranked.relevant
-    misses_above = ranked.ranks - ranked.hits_so_far
-    found = ranked.total(ranked.hits)
-    wins = found * others - ranked.total(ranked.hits * misses_above)
-    unlisted_pairs = (ranked.relevant - found) * (others - (ranked.lengths - found))
-    pairs = (ranked.relevant * others).astype(np.float64)
-    return np.divide(wins + unlisted_pairs / 2, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
+    Returns
+    -------
+    [columns, lists], the columns those of `metric_columns(ks)`; NaN where a metric is not defined.
+    """
+    from musicrec.evaluation.metric_kernels import measure_lists
 
-
-def variety_at(ranked: Ranked, facts: ItemFacts, k: int) -> dict[str, Floats]:
-    """Novelty and artist diversity of each list's first k items; NaN where not defined."""
-    is_within = ranked.ranks <= k
-    length = np.minimum(ranked.lengths, k).astype(np.float64)
-    novelty = ranked.total(facts.information_of(ranked.items) * is_within)
-    owners, artists = ranked.owners[is_within], facts.artist_of(ranked.items[is_within])
-    span = artists.max(initial=0) - artists.min(initial=0) + 1
-    list_artists, times = np.unique(owners * span + artists - artists.min(initial=0), return_counts=True)
-    same = np.bincount(list_artists // span, weights=times * (times - 1.0), minlength=len(length))
-    pairs = length * (length - 1)
-    undefined = np.full(len(length), np.nan)
-    return {
-        "novelty": np.divide(novelty, length, out=undefined.copy(), where=length > 0),
-        "diversity": 1 - np.divide(same, pairs, out=undefined, where=pairs > 0),
-    }
+    discount = np.concatenate([[0.0], 1 / np.log2(np.arange(2, ks[-1] + 2))])
+    values = np.empty((len(RANK_METRICS) * len(ks) + 1, len(lists)))
+    measure_lists(
+        *(np.ascontiguousarray(lists.values, np.int32), lists.starts),
+        *(np.ascontiguousarray(relevant.values, np.int32), relevant.starts),
+        np.ascontiguousarray(candidates, np.int64),
+        *(facts.information, facts.artist),
+        *(np.array(ks, np.int64), discount, np.cumsum(discount), values),
+    )
+    return values
 
 
 def listener_metrics(
@@ -198,56 +129,47 @@ def listener_metrics(
     -------
     DataFrame (model, user_idx, relevant int, listed int, one double column each of `metric_columns(ks)`).
     """
-    spark = relevant.sparkSession
+    facts = relevant.sparkSession.sparkContext.broadcast(ItemFacts.collect(items))
+    doubles = "".join(f", {column} double" for column in metric_columns(ks))
+    schema = f"model string, user_idx int, relevant int, listed int{doubles}"
+    return judged_lists(lists, relevant, models).mapInArrow(_measurer(facts, tuple(ks)), schema)
+
+
+def judged_lists(lists: DataFrame, relevant: DataFrame, models: Sequence[str] | None) -> DataFrame:
+    """A row for each model and judged listener: DataFrame (model, user_idx, relevant, candidates, items).
+
+    Parameters are those of `listener_metrics`; items is empty where the model has no list for the listener.
+    """
     if models is None:
         names = lists.select("model").distinct()
     else:
-        names = spark.createDataFrame([(name,) for name in models], "model string")
-    judged = relevant.select("user_idx", "relevant", "candidates").crossJoin(F.broadcast(names))
-    joined = judged.join(lists.select("model", "user_idx", "items"), ["model", "user_idx"], how="left")
-    listed = F.coalesce(F.col("items"), F.array().cast("array<int>")).cast("array<int>").alias("items")
-    rows = joined.select("model", "user_idx", F.col("relevant").cast("array<int>"), "candidates", listed)
-    facts = spark.sparkContext.broadcast(_collect_facts(items))
-    doubles = "".join(f", {column} double" for column in metric_columns(ks))
-    schema = f"model string, user_idx int, relevant int, listed int{doubles}"
-    return rows.mapInArrow(_measurer(facts, tuple(ks)), schema)
+        names = relevant.sparkSession.createDataFrame([(name,) for name in models], "model string")
+    judged = relevant.select("user_idx", F.col("relevant").cast("array<int>"), F.col("candidates").cast("long"))
+    judged = judged.crossJoin(F.broadcast(names))
+    listed = lists.select("model", "user_idx", F.col("items").cast("array<int>"))
+    joined = judged.join(listed, ["model", "user_idx"], how="left")
+    items_or_none = F.coalesce(F.col("items"), F.array().cast("array<int>")).alias("items")
+    return joined.select("model", "user_idx", "relevant", "candidates", items_or_none)
+
+
+def read_judged(batch: pa.RecordBatch) -> tuple[Ragged, Ragged, Ints]:
+    """A batch of `judged_lists`: the lists, the relevant items and the numbers of candidates."""
+    candidates = batch["candidates"].to_numpy(zero_copy_only=False)
+    return read_lists(batch["items"]), read_lists(batch["relevant"]), candidates
 
 
 def _measurer(
     facts: Broadcast[ItemFacts], ks: tuple[int, ...]
 ) -> Callable[[Iterable[pa.RecordBatch]], Iterable[pa.RecordBatch]]:
-    def measure(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def measured(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        cuts = sorted(set(ks))
         for batch in batches:
-            items, lengths = _flat(batch["items"])
-            ranked = Ranked.of(items, lengths, *_flat(batch["relevant"]))
-            columns = {"auc": auc(ranked, batch["candidates"].to_numpy(zero_copy_only=False))}
-            for k in ks:
-                at_k = accuracy_at(ranked, k) | variety_at(ranked, facts.value, k)
-                columns |= {f"{metric}_{k}": values for metric, values in at_k.items()}
+            lists, relevant, candidates = read_judged(batch)
+            found = measure(lists, relevant, candidates, facts.value, cuts)
+            columns = dict(zip(metric_columns(cuts), found, strict=True))
             values = [pa.array(columns[name], mask=np.isnan(columns[name])) for name in metric_columns(ks)]
-            counts = [pa.array(count, pa.int32()) for count in (ranked.relevant, ranked.lengths)]
+            counts = [pa.array(np.diff(ragged.starts), pa.int32()) for ragged in (relevant, lists)]
             names = ["model", "user_idx", "relevant", "listed", *metric_columns(ks)]
             yield pa.RecordBatch.from_arrays([batch["model"], batch["user_idx"], *counts, *values], names=names)
 
-    return measure
-
-
-def _collect_facts(items: DataFrame) -> ItemFacts:
-    plays = F.coalesce(F.col("plays"), F.lit(0)).cast("double").alias("plays")
-    rows = items.select(F.col("item_idx").cast("long"), plays, F.col("artist_idx").cast("double")).toArrow()
-    return ItemFacts.of(*(rows[name].to_numpy() for name in ("item_idx", "plays", "artist_idx")))
-
-
-def _flat(lists: pa.ListArray) -> tuple[Ints, Ints]:
-    """All values of an array of lists, one list after another, and each list's length."""
-    lengths = pc.list_value_length(lists).to_numpy(zero_copy_only=False).astype(np.int64)
-    return lists.flatten().to_numpy(zero_copy_only=False).astype(np.int64), lengths
-
-
-def _own_number(items: Ints) -> Ints:
-    """A number for the artist of an item that no other item shares: artist_idx start at 0, these go down from -1."""
-    return -1 - items.astype(np.int64)
-
-
-def _owners(lengths: Ints) -> Ints:
-    return np.repeat(np.arange(len(lengths)), lengths)
+    return measured

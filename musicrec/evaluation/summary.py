@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field
 from pyspark.sql import DataFrame
@@ -14,7 +13,9 @@ from pyspark.sql import functions as F
 
 from musicrec.errors import InputError
 from musicrec.evaluation.bootstrap import BootstrapParams, interval, resampled_means
-from musicrec.evaluation.metrics import metric_columns
+from musicrec.evaluation.metrics import ItemFacts, metric_columns
+from musicrec.evaluation.totals import Totals, collect_totals, kept_values, one_pass
+from musicrec.models.blocks import read_lists
 from musicrec.params import Params
 
 
@@ -49,20 +50,24 @@ SCORES = "model string, metric string, k int, value double, low double, high dou
 
 
 def summarise(
-    measured: DataFrame, lists: DataFrame, items: DataFrame, params: EvaluationParams, seed: int
+    lists: DataFrame,
+    relevant: DataFrame,
+    items: DataFrame,
+    params: EvaluationParams,
+    seed: int,
+    models: Sequence[str] | None = None,
 ) -> DataFrame:
     """Means of every metric, catalogue coverage, and the bootstrap intervals of NDCG and of its gain over the baseline.
 
     Coverage at k is the share of the catalogue that is in at least one judged listener's first k. `ndcg_gain` is the
-    model's mean NDCG less the baseline's, its interval from the same resamples of listeners (paired). Sums are exact
-    decimals and the bootstrap sorts listeners, so partitioning changes no digit. Runs at once; `measured` is read
-    twice and kept in memory meanwhile.
+    model's mean NDCG less the baseline's, its interval from the same resamples of listeners (paired). The lists are
+    read once, in one stage; of each listener only the NDCG comes to the driver. Sums are exact and the bootstrap sorts
+    listeners, so partitioning changes no digit. Runs at once.
 
     Parameters
     ----------
-    measured : of `metrics.listener_metrics` with the same cut-offs.
-    lists : DataFrame (model, user_idx, items), as judged.
-    items : DataFrame (item_idx), the catalogue, one row an item.
+    lists, relevant, models : as of `metrics.listener_metrics`.
+    items : DataFrame (item_idx, plays, artist_idx), the catalogue, one row an item.
     params : cut-offs, baseline and intervals.
     seed : of the bootstrap.
 
@@ -72,74 +77,70 @@ def summarise(
 
     Raises
     ------
-    InputError : the baseline is not among the models.
+    InputError : the baseline is not among the models, or a model has two lists for a listener.
     """
-    was_cached = measured.is_cached
-    measured.persist()
+    ks = sorted(set(params.ks))
+    facts = ItemFacts.collect(items)
+    passed = one_pass(lists, relevant, facts, ks, [f"ndcg_{k}" for k in ks], models).persist()
     try:
-        means = list(_means(measured, params.ks))
-        models = sorted({score.model for score in means})
-        if models and params.baseline not in models:
-            raise InputError("the evaluation's baseline", f"one of {', '.join(models)}", params.baseline)
-        intervals = _intervals(measured, models, params, seed) if models else []
-        coverage = _coverage(measured, lists, items, models, params.ks)
+        totals = dict(sorted(collect_totals(passed, ks).items()))
+        if totals and params.baseline not in totals:
+            raise InputError("the evaluation's baseline", f"one of {', '.join(totals)}", params.baseline)
+        ndcg = _by_listener(kept_values(passed), list(totals)) if totals else None
     finally:
-        if not was_cached:
-            measured.unpersist()
-    drawn = {(score.model, score.metric, score.k) for score in intervals}
-    scores = [score for score in means if score[:3] not in drawn] + [*intervals, *coverage]
-    return measured.sparkSession.createDataFrame(sorted(scores, key=lambda score: score[:3]), SCORES)
+        passed.unpersist()
+    scores = [score for model, sums in totals.items() for score in _of_model(model, sums, ks, facts)]
+    if ndcg is not None:
+        intervals = _intervals(ndcg, list(totals), ks, params, seed)
+        drawn = {score[:3] for score in intervals}
+        scores = [score for score in scores if score[:3] not in drawn] + intervals
+    return lists.sparkSession.createDataFrame(sorted(scores, key=lambda score: score[:3]), SCORES)
 
 
-def _means(measured: DataFrame, ks: Sequence[int]) -> Iterator[Score]:
-    """Exact to 1e-15: a sum of doubles would depend on the order of the rows."""
+def _of_model(model: str, totals: Totals, ks: Sequence[int], facts: ItemFacts) -> Iterator[Score]:
     columns = metric_columns(ks)
-    sums = [F.sum(F.col(name).cast("decimal(28, 15)")).alias(name) for name in columns]
-    counts = [F.count(name).alias(f"{name} count") for name in columns]
-    for row in measured.groupBy("model").agg(*sums, *counts).collect():
-        for name, (metric, k) in columns.items():
-            count = row[f"{name} count"]
-            yield Score(row["model"], metric, k, float(row[name] / count) if count else None, None, None, count)
+    for place, (metric, k) in enumerate(columns.values()):
+        yield Score(model, metric, k, totals.mean(place), None, None, int(totals.counts[place]))
+    everyone = int(totals.counts[list(columns).index(f"recall_{ks[0]}")])
+    for cut, k in enumerate(ks):
+        yield Score(model, "coverage", k, totals.shown_items(cut) / int(facts.is_known.sum()), None, None, everyone)
 
 
-def _intervals(measured: DataFrame, models: Sequence[str], params: EvaluationParams, seed: int) -> list[Score]:
-    """NDCG of each model and its gain over the baseline, at each k, from one set of resamples for all models."""
+def _intervals(
+    ndcg: NDArray[np.float64], models: Sequence[str], ks: Sequence[int], params: EvaluationParams, seed: int
+) -> list[Score]:
+    """NDCG of each model and its gain over the baseline, at each k, from one set of resamples for all.
+
+    Parameters
+    ----------
+    ndcg : [listeners, models, cut-offs].
+    """
+    baseline = list(models).index(params.baseline)
+    samples = resampled_means(ndcg.reshape(len(ndcg), -1), params.bootstrap.resamples, seed)
+    samples = samples.reshape(-1, len(models), len(ks))
     scores = []
-    columns = [f"ndcg_{k}" for k in params.ks]
-    rows = measured.select("model", "user_idx", *columns).toArrow().to_pandas()
-    for k, column in zip(params.ks, columns, strict=True):
-        values = _by_listener(rows, models, column)
-        baseline = list(models).index(params.baseline)
-        samples = resampled_means(values, params.bootstrap.resamples, seed)
-        for metric, origin in (("ndcg", np.zeros_like(values[:, 0])), ("ndcg_gain", values[:, baseline])):
-            shift = samples[:, [baseline]] if metric == "ndcg_gain" else 0.0
-            low, high = interval(samples - shift, params.bootstrap.level)
-            value = (values - origin[:, None]).mean(axis=0)
+    for cut, k in enumerate(ks):
+        for metric in ("ndcg", "ndcg_gain"):
+            values, means = ndcg[:, :, cut], samples[:, :, cut]
+            if metric == "ndcg_gain":
+                values, means = values - values[:, [baseline]], means - means[:, [baseline]]
+            low, high = interval(means, params.bootstrap.level)
+            value = values.mean(axis=0)
             for place, model in enumerate(models):
                 if metric == "ndcg" or place != baseline:
                     ends = float(value[place]), float(low[place]), float(high[place])
-                    scores.append(Score(model, metric, k, *ends, len(values)))
+                    scores.append(Score(model, metric, k, *ends, len(ndcg)))
     return scores
 
 
-def _by_listener(rows: pd.DataFrame, models: Sequence[str], column: str) -> NDArray[np.float64]:
-    """[listeners x models], listeners in the order of user_idx: a draw must mean the same listener for every model."""
-    wide = rows.pivot(index="user_idx", columns="model", values=column)
-    values: NDArray[np.float64] = wide.sort_index()[list(models)].to_numpy(dtype=np.float64)
-    return values
-
-
-def _coverage(
-    measured: DataFrame, lists: DataFrame, items: DataFrame, models: Sequence[str], ks: Sequence[int]
-) -> list[Score]:
-    judged = lists.join(measured.select("model", "user_idx"), ["model", "user_idx"], how="left_semi")
-    first = F.slice("items", 1, max(ks))
-    places = judged.select("model", F.posexplode(first).alias("place", "item_idx"))
-    best = places.groupBy("model", "item_idx").agg(F.min("place").alias("place"))
-    best = best.join(items.select("item_idx"), "item_idx", how="left_semi")
-    counts = best.groupBy("model").agg(*(F.count_if(F.col("place") < k).alias(str(k)) for k in ks))
-    listed = {row["model"]: row for row in counts.collect()}
-    size = items.count()
-    listeners = {row["model"]: row["count"] for row in measured.groupBy("model").count().collect()}
-    shares = {(model, k): listed[model][str(k)] / size if model in listed else 0.0 for model in models for k in ks}
-    return [Score(model, "coverage", k, share, None, None, listeners[model]) for (model, k), share in shares.items()]
+def _by_listener(kept: DataFrame, models: Sequence[str]) -> NDArray[np.float64]:
+    """[listeners, models, columns], listeners in the order of user_idx: a draw means the same one for each model."""
+    codes = F.array_position(F.array(*(F.lit(model) for model in models)), F.col("model")).cast("int")
+    rows = kept.select(codes.alias("model"), "user_idx", "kept").toArrow()
+    order = np.lexsort((rows["model"].to_numpy(), rows["user_idx"].to_numpy()))
+    listeners = rows["user_idx"].to_numpy()[order]
+    if len(listeners) != len(models) * len(np.unique(listeners)):
+        raise InputError("the lists to judge", "at most one for a model and listener", "more")
+    values = read_lists(rows["kept"].combine_chunks()).values.reshape(len(listeners), -1)[order]
+    by_listener: NDArray[np.float64] = values.reshape(-1, len(models), values.shape[1])
+    return by_listener

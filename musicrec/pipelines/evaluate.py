@@ -11,7 +11,6 @@ from pyspark.sql import functions as F
 
 from musicrec.errors import InputError
 from musicrec.evaluation.leaks import check_no_leak
-from musicrec.evaluation.metrics import listener_metrics
 from musicrec.evaluation.splits import relevant_items, split_at, with_candidates
 from musicrec.evaluation.summary import EvaluationParams, summarise
 from musicrec.io.runs import Run, Stage
@@ -94,12 +93,11 @@ def _judge(
     made = [rows.select(F.lit(name).alias("model"), "user_idx", "items", "scores") for name, rows in lists.items()]
     of_all = reduce(DataFrame.unionByName, made)
     everyone = judged.select("user_idx").crossJoin(F.broadcast(names))
-    filled = filled_list(of_all, data, everyone, shelf, depth).select("model", "user_idx", "items").persist()
+    filled = filled_list(of_all, data, everyone, shelf, depth).select("model", "user_idx", "items")
     metrics = EvaluationParams(ks=params.ks, bootstrap=params.bootstrap)
-    measured = listener_metrics(filled, judged, catalogue, params.ks, models=sorted(lists))
-    scores = summarise(measured, filled, catalogue, metrics, run.seed)
+    scores = summarise(filled, judged, catalogue, metrics, run.seed, models=sorted(lists))
     unpersist(lists)
-    for kept in (filled, judged, catalogue):
+    for kept in (judged, catalogue):
         kept.unpersist()
     return scores.withColumn("shelf", F.lit(shelf))
 

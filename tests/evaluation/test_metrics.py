@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Iterable
 from itertools import combinations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyspark.ml.evaluation import RankingEvaluator
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from sklearn.metrics import average_precision_score, ndcg_score, roc_auc_score
 
-from musicrec.evaluation.metrics import ItemFacts, Ranked, accuracy_at, auc, listener_metrics, variety_at
+from musicrec.evaluation.metrics import ItemFacts, listener_metrics, measure, metric_columns
+from musicrec.models.blocks import Ragged
 
 CATALOGUE = 12
 Case = tuple[list[int], list[int]]  # a list, best first, and the relevant items
@@ -27,11 +29,22 @@ cases = st.tuples(
 batches = st.lists(cases, min_size=1, max_size=6)
 
 
-def ranked(batch: list[Case]) -> Ranked:
-    items, relevant = zip(*batch, strict=True)
-    flat = [np.array([item for one in many for item in one], dtype=np.int64) for many in (items, relevant)]
-    lengths = [np.array([len(one) for one in many], dtype=np.int64) for many in (items, relevant)]
-    return Ranked.of(flat[0], lengths[0], flat[1], lengths[1])
+NO_FACTS = ItemFacts.of(np.zeros(0, np.int64), np.zeros(0), np.zeros(0))
+
+
+def ragged(lists: Iterable[list[int]]) -> Ragged:
+    many = list(lists)
+    starts = np.concatenate([[0], np.cumsum([len(one) for one in many])]).astype(np.int64)
+    return Ragged(np.array([item for one in many for item in one], dtype=np.int32), starts)
+
+
+def measured_by_list(
+    batch: list[Case], *ks: int, facts: ItemFacts = NO_FACTS, candidates: int = CATALOGUE
+) -> list[dict[str, float]]:
+    """Of each list, its value in each column."""
+    listed, relevant = (ragged(many) for many in zip(*batch, strict=True))
+    values = measure(listed, relevant, np.full(len(batch), candidates), facts, ks)
+    return [dict(zip(metric_columns(ks), one, strict=True)) for one in values.T]
 
 
 def by_formula(listed: list[int], relevant: list[int], k: int) -> dict[str, float]:
@@ -59,35 +72,37 @@ def truth_of(relevant: list[int]) -> list[int]:
     return [int(item in relevant) for item in range(CATALOGUE)]
 
 
-@given(batches, st.integers(1, CATALOGUE + 3))
-def test_accuracy_is_what_the_formulas_say(batch: list[Case], k: int) -> None:
-    found = accuracy_at(ranked(batch), k)
-    for place, (listed, relevant) in enumerate(batch):
-        expected = by_formula(listed, relevant, k)
-        assert {name: values[place] for name, values in found.items()} == pytest.approx(expected, abs=1e-12)
+@settings(deadline=None)  # the first call loads the kernels
+@given(batches, st.sets(st.integers(1, CATALOGUE + 3), min_size=1, max_size=3).map(sorted))
+def test_accuracy_is_what_the_formulas_say(batch: list[Case], ks: list[int]) -> None:
+    for found, (listed, relevant) in zip(measured_by_list(batch, *ks), batch, strict=True):
+        for k in ks:
+            for name, value in by_formula(listed, relevant, k).items():
+                assert found[f"{name}_{k}"] == pytest.approx(value, abs=1e-12), name
 
 
+@settings(deadline=None)
 @given(batches)
 def test_auc_is_scikit_learns_with_unlisted_items_tied_below(batch: list[Case]) -> None:
-    found = auc(ranked(batch), np.full(len(batch), CATALOGUE))
-    for value, (listed, relevant) in zip(found, batch, strict=True):
+    for found, (listed, relevant) in zip(measured_by_list(batch, 2), batch, strict=True):
         if len(relevant) == CATALOGUE:
-            assert np.isnan(value)
+            assert np.isnan(found["auc"])
         else:
-            assert value == pytest.approx(roc_auc_score(truth_of(relevant), scores_of(listed)), abs=1e-9)
+            assert found["auc"] == pytest.approx(roc_auc_score(truth_of(relevant), scores_of(listed)), abs=1e-9)
 
 
+@settings(deadline=None)
 @given(st.permutations(range(CATALOGUE)), cases, st.integers(1, CATALOGUE))
 def test_ndcg_and_map_are_scikit_learns_on_a_full_ranking(listed: list[int], case: Case, k: int) -> None:
     truth, scores = truth_of(case[1]), scores_of(list(listed))
-    one = ranked([(list(listed), case[1])])
-    assert accuracy_at(one, k)["ndcg"][0] == pytest.approx(ndcg_score([truth], [scores], k=k), abs=1e-9)
-    whole = accuracy_at(one, CATALOGUE)["map"][0]
-    assert whole == pytest.approx(average_precision_score(truth, scores), abs=1e-9)
+    (found,) = measured_by_list([(list(listed), case[1])], *sorted({k, CATALOGUE}))
+    assert found[f"ndcg_{k}"] == pytest.approx(ndcg_score([truth], [scores], k=k), abs=1e-9)
+    assert found[f"map_{CATALOGUE}"] == pytest.approx(average_precision_score(truth, scores), abs=1e-9)
 
 
-@given(batches, st.integers(1, CATALOGUE))
-def test_novelty_and_diversity_are_what_the_formulas_say(batch: list[Case], k: int) -> None:
+@settings(deadline=None)
+@given(batches, st.sets(st.integers(1, CATALOGUE), min_size=1, max_size=3).map(sorted))
+def test_novelty_and_diversity_are_what_the_formulas_say(batch: list[Case], ks: list[int]) -> None:
     plays = {item: 2**item for item in range(CATALOGUE - 2)}  # the last item is not known, the one before not played
     artists = {item: item % 3 for item in range(CATALOGUE - 3)}
     width = CATALOGUE - 1
@@ -96,21 +111,34 @@ def test_novelty_and_diversity_are_what_the_formulas_say(batch: list[Case], k: i
         np.array([plays.get(item, 0) for item in range(width)], dtype=float),
         np.array([artists.get(item, np.nan) for item in range(width)], dtype=float),
     )
-    found = variety_at(ranked(batch), facts, k)
-    for place, (listed, _) in enumerate(batch):
-        first = listed[:k]
-        bits = [math.log2(sum(plays.values()) / plays.get(item, 1)) for item in first]
-        differ = [a not in artists or artists.get(a) != artists.get(b) for a, b in combinations(first, 2)]
-        novelty = sum(bits) / len(bits) if bits else math.nan
-        diversity = sum(differ) / len(differ) if differ else math.nan
-        assert found["novelty"][place] == pytest.approx(novelty, abs=1e-9, nan_ok=True)
-        assert found["diversity"][place] == pytest.approx(diversity, abs=1e-9, nan_ok=True)
+    for found, (listed, _) in zip(measured_by_list(batch, *ks, facts=facts), batch, strict=True):
+        for k in ks:
+            first = listed[:k]
+            bits = [math.log2(sum(plays.values()) / plays.get(item, 1)) for item in first]
+            differ = [a not in artists or artists.get(a) != artists.get(b) for a, b in combinations(first, 2)]
+            novelty = sum(bits) / len(bits) if bits else math.nan
+            diversity = sum(differ) / len(differ) if differ else math.nan
+            assert found[f"novelty_{k}"] == pytest.approx(novelty, abs=1e-9, nan_ok=True)
+            assert found[f"diversity_{k}"] == pytest.approx(diversity, abs=1e-9, nan_ok=True)
 
 
 def test_an_item_listed_twice_is_found_once() -> None:
-    one = ranked([([3, 3, 3], [3, 4])])
-    assert accuracy_at(one, 3)["recall"][0] == 0.5
-    assert accuracy_at(one, 3)["ndcg"][0] < 1
+    (found,) = measured_by_list([([3, 3, 3], [3, 4])], 3)
+    assert found["recall_3"] == 0.5
+    assert found["ndcg_3"] < 1
+
+
+def test_items_far_apart_and_many_relevant_ones_are_told_apart() -> None:
+    rng = np.random.default_rng(4)
+    everything = rng.choice(2**31 - 1, 3000, replace=False).tolist()
+    batch = [
+        (rng.permutation(everything)[:400].tolist(), sorted(rng.permutation(everything)[:wanted].tolist()))
+        for wanted in (1, 2000, 5, 700)
+    ]
+    for found, (listed, relevant) in zip(measured_by_list(batch, 10, 300, candidates=3000), batch, strict=True):
+        for k in (10, 300):
+            for name, value in by_formula(listed, relevant, k).items():
+                assert found[f"{name}_{k}"] == pytest.approx(value, abs=1e-12), name
 
 
 LISTS = "model string, user_idx int, items array<int>"

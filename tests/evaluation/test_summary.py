@@ -36,8 +36,8 @@ class Judged:
         self.lists = spark.createDataFrame(
             [(*key, items) for key, items in self.lists_of.items()], "model string, user_idx int, items array<int>"
         )
-        relevant = spark.createDataFrame(wanted, "user_idx int, relevant array<int>, candidates long")
-        self.measured = listener_metrics(self.lists, relevant, self.items, PARAMS.ks, MODELS)
+        self.relevant = spark.createDataFrame(wanted, "user_idx int, relevant array<int>, candidates long")
+        self.measured = listener_metrics(self.lists, self.relevant, self.items, PARAMS.ks, MODELS)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def judged(spark: SparkSession) -> Judged:
 
 @pytest.fixture(scope="module")
 def scores(judged: Judged) -> dict[tuple[str, str, int], Any]:
-    rows = summarise(judged.measured, judged.lists, judged.items, PARAMS, seed=1).collect()
+    rows = summarise(judged.lists, judged.relevant, judged.items, PARAMS, seed=1, models=MODELS).collect()
     found = {(row["model"], row["metric"], row["k"]): row for row in rows}
     assert len(found) == len(rows)
     return found
@@ -98,16 +98,23 @@ def test_ndcg_and_its_gain_have_the_intervals_of_scipys_bootstrap(
 def test_neither_partitions_nor_a_second_run_change_a_digit(
     judged: Judged, scores: dict[tuple[str, str, int], Any]
 ) -> None:
-    shuffled = judged.measured.repartition(5, "ndcg_2")
-    again = summarise(shuffled, judged.lists.repartition(3), judged.items, PARAMS, seed=1).collect()
+    lists, relevant = judged.lists.repartition(5, "items"), judged.relevant.repartition(3, "relevant")
+    again = summarise(lists, relevant, judged.items.repartition(4), PARAMS, seed=1, models=MODELS).collect()
     assert again == list(scores.values())
 
 
 def test_an_unknown_baseline_is_refused_by_name(judged: Judged) -> None:
+    params = EvaluationParams(ks=(2,), baseline="pop")
     with pytest.raises(InputError, match="expected one of als, empty, popular, found pop"):
-        summarise(judged.measured, judged.lists, judged.items, EvaluationParams(ks=(2,), baseline="pop"), seed=1)
+        summarise(judged.lists, judged.relevant, judged.items, params, seed=1, models=MODELS)
 
 
 def test_no_listener_judged_gives_no_rows(judged: Judged) -> None:
-    nobody = judged.measured.where("user_idx < 0")
-    assert summarise(nobody, judged.lists, judged.items, PARAMS, seed=1).collect() == []
+    nobody = judged.relevant.where("user_idx < 0")
+    assert summarise(judged.lists, nobody, judged.items, PARAMS, seed=1, models=MODELS).collect() == []
+
+
+def test_two_lists_of_a_model_for_a_listener_are_refused(judged: Judged) -> None:
+    twice = judged.lists.union(judged.lists.where("user_idx = 3 AND model = 'als'"))
+    with pytest.raises(InputError, match="at most one for a model and listener"):
+        summarise(twice, judged.relevant, judged.items, PARAMS, seed=1, models=MODELS)
