@@ -23,12 +23,19 @@ class EmbeddingModel:
     user_vectors : DataFrame (user_idx int, vector array<float> [d]).
     item_vectors : DataFrame (item_idx int, vector array<float> [d], bias float).
     figures : what the fit measured of itself, by name.
+    kept : what Spark keeps of it until `release`.
     """
 
     name: str
     user_vectors: DataFrame
     item_vectors: DataFrame
     figures: dict[str, float] = field(default_factory=dict)
+    kept: tuple[DataFrame, ...] = ()
+
+    def release(self) -> None:
+        """Let Spark forget the vectors; the model cannot be used after this."""
+        for frame in self.kept:
+            frame.unpersist()
 
 
 def check_finite(model: EmbeddingModel) -> EmbeddingModel:

@@ -51,7 +51,7 @@ class SequenceFit:
 
 def fit_als_model(run: Run, data: TrainingData, params: AlsParams) -> EmbeddingModel:
     """ALS on the interactions."""
-    return fit_als(data.interactions, params, run.seed)
+    return fit_als(data.interactions, params, run.seed, log=run.log)
 
 
 def fit_pca_model(run: Run, data: TrainingData, params: PcaParams) -> PcaModel:

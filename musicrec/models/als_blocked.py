@@ -1,0 +1,234 @@
+"""Blocked ALS as one Spark stage: listeners are shuffled once into blocks, a task fits each, all run side by side."""
+
+from __future__ import annotations
+
+import json
+import resource
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyspark import BarrierTaskContext, StorageLevel
+from pyspark.core.broadcast import Broadcast
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from musicrec.errors import InputError, NonFiniteError
+from musicrec.logs import Logger
+from musicrec.models.als_params import AlsParams
+from musicrec.models.blocks import Ragged, write_lists
+from musicrec.models.embedding import EmbeddingModel, ItemMatrix
+from musicrec.models.remarks import Remark, hear_remarks, no_remark
+
+# Rows of one Arrow batch of vectors.
+_BATCH = 8192
+_SCHEMA = "side string, idx int, vector array<float>, report string"
+_USERS, _ITEMS, _REPORT = "users", "items", "report"
+
+
+def why_not_here(session: SparkSession, params: AlsParams) -> str | None:
+    """Why blocks cannot run side by side in this session; None where they can."""
+    conf = session.sparkContext.getConf()
+    if conf.get("spark.dynamicAllocation.enabled", "false") == "true":
+        return "spark.dynamicAllocation.enabled is true, and tasks side by side need a fixed number of cores"
+    slots = _slots(session)
+    return (
+        f"als.blocks = {params.blocks} is more than the {slots} tasks that can run" if params.blocks > slots else None
+    )
+
+
+def _slots(session: SparkSession) -> int:
+    context = session.sparkContext
+    return max(context.defaultParallelism // int(context.getConf().get("spark.task.cpus", "1") or 1), 1)
+
+
+def fit_blocked(
+    interactions: DataFrame, params: AlsParams, seed: int, start: ItemMatrix | None, log: Logger | None
+) -> EmbeddingModel | str:
+    """The model, or why its item side cannot be held in every task; see `als.fit_als`."""
+    from musicrec.models.als_kernels import GROUP
+
+    if start is not None and start.vectors.shape[1] != params.rank:
+        raise InputError("the item vectors to start from", f"rank {params.rank}", f"rank {start.vectors.shape[1]}")
+    session = interactions.sparkSession
+    blocks = params.blocks or _slots(session)
+    pairs = interactions.select(
+        F.col("user_idx").cast("int"), F.col("item_idx").cast("int"), F.col("weight").cast("float")
+    ).repartition(blocks, F.floor(F.col("user_idx") / GROUP))
+    shared = session.sparkContext.broadcast(start) if start is not None else None
+    iterations = params.warm_iterations if start is not None and params.warm_iterations else params.iterations
+    with hear_remarks(session, log, "als: iterations", iterations) as remark:
+        task = _task(params, seed, shared, iterations, remark)
+        # The shuffle ends the stage of side-by-side tasks: what reads the result need not run all of them again.
+        rows = pairs.mapInArrow(task, _SCHEMA, barrier=True).repartition(blocks, "idx")
+        rows = rows.persist(StorageLevel.MEMORY_AND_DISK)
+        try:
+            reports = [json.loads(row.report) for row in rows.where(F.col("side") == _REPORT).collect()]
+            reason = _check(reports)
+        except BaseException:
+            rows.unpersist()
+            raise
+    if shared is not None:
+        shared.destroy()
+    if reason:
+        rows.unpersist()
+        return reason
+    users = rows.where(F.col("side") == _USERS).select(F.col("idx").alias("user_idx"), "vector")
+    items = rows.where(F.col("side") == _ITEMS).select(
+        F.col("idx").alias("item_idx"), "vector", F.lit(0.0).cast("float").alias("bias")
+    )
+    return EmbeddingModel("als", users, items, _figures(reports), (rows,))
+
+
+def _check(reports: list[dict[str, Any]]) -> str | None:
+    """Raise what the tasks found wrong; the reason where MLlib should take over."""
+    total = sum(report["interactions"] for report in reports)
+    bad = sum(report["bad"] for report in reports)
+    if not total:
+        raise InputError("interactions", "at least one to learn from", "none")
+    if bad:
+        raise InputError("interactions", "positive finite weights", f"{bad} others")
+    first = reports[0]
+    if "too_large" in first:
+        return str(first["too_large"])
+    wrong = sum(report["not_finite"] for report in reports)
+    if wrong:
+        raise NonFiniteError(f"model als: {wrong} vectors hold NaN or infinity after the fit")
+    return None
+
+
+def _figures(reports: list[dict[str, Any]]) -> dict[str, float]:
+    first = reports[0]
+    figures = {name: float(first[name]) for name in ("loss", "listeners", "items", "iterations")}
+    figures["interactions"] = float(sum(report["interactions"] for report in reports))
+    figures["peak_mb_of_a_task"] = max(report["peak_mb"] for report in reports)
+    for part in first["seconds"]:
+        figures[f"seconds_{part}"] = max(report["seconds"][part] for report in reports)
+    return figures
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    user_idx: NDArray[np.int32]
+    item_idx: NDArray[np.int32]
+    values: NDArray[np.float32]
+
+
+def _read_pairs(batches: Iterable[pa.RecordBatch], alpha: float) -> tuple[_Pairs, int]:
+    """This task's entries, and how many have a weight that is not a positive number."""
+    parts = [(b["user_idx"].to_numpy(), b["item_idx"].to_numpy(), _floats(b["weight"])) for b in batches if b.num_rows]
+    if not parts:
+        nothing = np.zeros(0, np.int32)
+        return _Pairs(nothing, nothing, np.zeros(0, np.float32)), 0
+    users, items, weights = (np.concatenate(column) for column in zip(*parts, strict=True))
+    good = np.isfinite(weights) & (weights > 0)
+    return _Pairs(users, items, np.float32(alpha) * weights), int(len(good) - good.sum())
+
+
+def _floats(column: pa.Array) -> NDArray[np.float32]:
+    return np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.float32)
+
+
+def _task(
+    params: AlsParams, seed: int, start: Broadcast[ItemMatrix] | None, iterations: int, remark: Remark
+) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    def fit(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        from musicrec.models.collective import Collective
+
+        pairs, bad = _read_pairs(batches, params.alpha)
+        with Collective.join(BarrierTaskContext.get()) as ring:
+            report = {"interactions": len(pairs.values), "bad": bad}
+            largest = ring.reduce(np.array([bad, pairs.item_idx.max(initial=-1)], np.int64), np.maximum)
+            width = int(largest[1]) + 1
+            too_large = _too_large(width, params)
+            if largest[0] or not width or too_large:
+                yield _report(report | ({"too_large": too_large} if too_large else {}))
+                return
+            say = remark if ring.rank == 0 else no_remark
+            yield from _fit(ring, pairs, width, params, seed, start.value if start else None, iterations, say, report)
+
+    return fit
+
+
+def _too_large(width: int, params: AlsParams) -> str | None:
+    from musicrec.models.als_block import BYTES_PER_CELL
+
+    needed = width * params.rank * BYTES_PER_CELL >> 20
+    if needed <= params.block_memory_mb:
+        return None
+    return (
+        f"{width} items of rank {params.rank} take {needed} MB in every task, "
+        f"over als.block_memory_mb = {params.block_memory_mb}"
+    )
+
+
+def _fit(
+    ring: Any,
+    pairs: _Pairs,
+    width: int,
+    params: AlsParams,
+    seed: int,
+    start: ItemMatrix | None,
+    iterations: int,
+    remark: Remark,
+    report: dict[str, Any],
+) -> Iterator[pa.RecordBatch]:
+    from musicrec.models import als_block
+    from musicrec.models.collective import even_bounds
+
+    block = als_block.make_block(ring, pairs.user_idx, pairs.item_idx, pairs.values, width)
+    items = als_block.first_items(block, params.rank, seed) if start is None else _placed(start, block.item_counts)
+    found = als_block.alternate(ring, block, params, items, iterations, start is not None, remark)
+    known = np.flatnonzero(block.item_counts).astype(np.int32)
+    bounds = even_bounds(len(known), ring.size)
+    own = known[bounds[ring.rank] : bounds[ring.rank + 1]]
+    not_finite = sum(int((~np.isfinite(side).all(axis=1)).sum()) for side in (found.users, found.items[own]))
+    yield from _vectors(_USERS, block.user_idx, found.users)
+    yield from _vectors(_ITEMS, own, found.items[own])
+    yield _report(
+        report
+        | {
+            "not_finite": not_finite,
+            "loss": found.loss,
+            "listeners": block.listeners,
+            "items": block.items,
+            "iterations": iterations,
+            "seconds": found.seconds,
+            "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        }
+    )
+
+
+def _placed(start: ItemMatrix, counts: NDArray[np.int64]) -> NDArray[np.float32]:
+    """The earlier vectors at their items' places; new items and those without interactions are 0."""
+    items = np.zeros((len(counts), start.vectors.shape[1]), np.float32)
+    inside = start.item_idx < len(counts)
+    items[start.item_idx[inside]] = start.vectors[inside]
+    items[counts == 0] = 0
+    return items
+
+
+def _vectors(side: str, idx: NDArray[np.int32], vectors: NDArray[np.float32]) -> Iterator[pa.RecordBatch]:
+    for begin in range(0, len(idx), _BATCH):
+        part = vectors[begin : begin + _BATCH]
+        starts = np.arange(len(part) + 1, dtype=np.int64) * part.shape[1]
+        columns = [
+            pa.array([side]).take(pa.array(np.zeros(len(part), np.int32))),
+            pa.array(idx[begin : begin + _BATCH], pa.int32()),
+            write_lists(Ragged(part.ravel(), starts), pa.float32()),
+            pa.nulls(len(part), pa.string()),
+        ]
+        yield pa.RecordBatch.from_arrays(columns, ["side", "idx", "vector", "report"])
+
+
+def _report(facts: dict[str, Any]) -> pa.RecordBatch:
+    columns = [
+        pa.array([_REPORT]),
+        pa.array([0], pa.int32()),
+        pa.nulls(1, pa.list_(pa.float32())),
+        pa.array([json.dumps(facts)]),
+    ]
+    return pa.RecordBatch.from_arrays(columns, ["side", "idx", "vector", "report"])
