@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -138,9 +138,33 @@ class _PeakMemory:
             self.peak_mb = max(self.peak_mb, tree_memory_mb(os.getpid()))
 
 
+def process_peaks() -> dict[str, int]:
+    """The most resident memory that this process and each one under it now running ever had, in MB, by pid and name."""
+    peaks = {}
+    for process in _tree(os.getpid()):
+        try:
+            status = dict(line.split(":\t", 1) for line in Path(f"/proc/{process}/status").read_text().splitlines())
+        except (OSError, ValueError):
+            continue
+        if "VmHWM" in status:
+            peaks[f"{process} {status['Name']}"] = int(status["VmHWM"].split()[0]) // 1024
+    return peaks
+
+
 def tree_memory_mb(root: int) -> float:
     """Resident memory of a process and all its descendants now, in MB, from /proc."""
-    parents: dict[int, int] = {}
+    total = 0.0
+    for process in _tree(root):
+        try:
+            total += int(Path(f"/proc/{process}/statm").read_text().split()[1]) * _PAGE_MB
+        except OSError:
+            continue
+    return total
+
+
+def _tree(root: int) -> Iterator[int]:
+    """A process and all its descendants."""
+    children: dict[int, list[int]] = {}
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit():
             continue
@@ -149,16 +173,9 @@ def tree_memory_mb(root: int) -> float:
         except OSError:  # it has just ended
             continue
         # The name, in brackets, may hold blanks: the parent is the second field after it.
-        parents[int(folder.name)] = int(stat.rpartition(")")[2].split()[1])
-    children: dict[int, list[int]] = {}
-    for child, parent in parents.items():
-        children.setdefault(parent, []).append(child)
-    total, waiting = 0.0, [root]
+        children.setdefault(int(stat.rpartition(")")[2].split()[1]), []).append(int(folder.name))
+    waiting = [root]
     while waiting:
         process = waiting.pop()
         waiting += children.get(process, [])
-        try:
-            total += int(Path(f"/proc/{process}/statm").read_text().split()[1]) * _PAGE_MB
-        except OSError:
-            continue
-    return total
+        yield process

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 Ints = NDArray[np.int32]
@@ -12,6 +16,7 @@ Floats = NDArray[np.float32]
 
 # Shares of a listener's plays: the first, second and third taste; the rest is what everybody hears.
 _TASTE_SHARES = (0.45, 0.25, 0.15)
+_FILE_ROWS = 4_000_000
 _ZIPF_EXPONENT = 0.9
 _ACTIVITY_SPREAD = 1.1
 _PLAYS_SPREAD = 1.0
@@ -89,3 +94,18 @@ class _Catalogue:
         high = np.where(anything, self.sums[-1], self.tops[own + 1])
         at = low + rng.random(len(tastes)) * (high - low)
         return self.order[np.searchsorted(self.sums, at, side="right").clip(max=len(self.order) - 1)]
+
+
+def write_workload(folder: Path, users: int, items: int, nnz: int, seed: int) -> None:
+    """The interactions as parquet in `folder`, in no order, a file for each four million pairs."""
+    user_idx, item_idx, weight = interactions_workload(users, items, nnz, seed)
+    order = np.random.default_rng(seed).permutation(nnz)
+    folder.mkdir(parents=True)
+    for part, start in enumerate(range(0, nnz, _FILE_ROWS)):
+        rows = order[start : start + _FILE_ROWS]
+        columns = {"user_idx": user_idx[rows], "item_idx": item_idx[rows], "weight": weight[rows].astype(np.float64)}
+        pq.write_table(pa.table(columns), folder / f"{part:03}.parquet")
+
+
+if __name__ == "__main__":
+    write_workload(Path(sys.argv[1]), *map(int, sys.argv[2:]))
