@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+from pyspark.sql import Row as SqlRow
 from pyspark.sql import functions as F
 
 from musicrec.io.runs import Run, Stage, git_commit, package_versions
@@ -64,13 +65,9 @@ def is_up_to_date(run: Run, settings: Mapping[str, Any]) -> Stage | None:
     it only reads was written, nor one that it alone writes.
     """
     lake = run.lakehouse
-    if not lake.exists("ops.runs"):
+    last = last_success(lake, run.job)
+    if last is None:
         return None
-    succeeded = lake.read("ops.runs").where((F.col("job") == run.job) & F.col("status").isin(OK, UP_TO_DATE))
-    rows = succeeded.where("status = 'ok'").orderBy(F.col("started_at").desc(), "run_id").limit(1).collect()
-    if not rows:
-        return None
-    last = rows[0]
     same_settings = (
         last.config == json.dumps(settings, sort_keys=True)
         and (last.as_of, last.seed) == (run.as_of, run.seed)
@@ -82,6 +79,15 @@ def is_up_to_date(run: Run, settings: Mapping[str, Any]) -> Stage | None:
     if not same_settings or any(lake.version(name) != version for name, version in expected.items()):
         return None
     return Stage(last.rows_in or 0, last.rows_out or 0, f"up to date since {last.run_id}")
+
+
+def last_success(lake: Lakehouse, job: str) -> SqlRow | None:
+    """The row of ops.runs of the last time that the job ended well."""
+    if not lake.exists("ops.runs"):
+        return None
+    succeeded = lake.read("ops.runs").where((F.col("job") == job) & (F.col("status") == OK))
+    rows = succeeded.orderBy(F.col("started_at").desc(), "run_id").limit(1).collect()
+    return rows[0] if rows else None
 
 
 def newest_day(lakehouse: Lakehouse) -> date:

@@ -152,7 +152,7 @@ class LstmModel(NextItemLoss):
         loss, right = torch.zeros((), device=items.device), torch.zeros((), dtype=torch.long, device=items.device)
         # Some rows at a time: a score for each of a large vocabulary at every place would not fit.
         rows = max(_SCORES // max(self.size, 1), 1)
-        for part, expected in zip(states.split(rows), targets.split(rows), strict=True):
+        for part, expected in zip(states.split(rows), targets.split(rows), strict=True):  # type: ignore[no-untyped-call]
             scores = part @ self.item_weights().T + self.bias
             loss = loss + functional.cross_entropy(scores, expected, reduction="sum")
             right = right + (scores.detach().argmax(1) == expected).sum()
@@ -236,7 +236,7 @@ def lstm_vectors(spark: SparkSession, weights: Weights, params: LstmParams, last
         for batch in batches:
             windows = read_lists(batch["items"]).values.reshape(batch.num_rows, -1)
             with torch.no_grad():
-                parts = [worker_model.last_states(part) for part in torch.tensor(windows).split(_LISTENERS)]
+                parts = [worker_model.last_states(part) for part in torch.tensor(windows).split(_LISTENERS)]  # type: ignore[no-untyped-call]
             states = torch.cat(parts).numpy() if parts else np.zeros((0, params.dim), np.float32)
             starts = np.arange(batch.num_rows + 1, dtype=np.int64) * params.dim
             vectors = write_lists(Ragged(states.reshape(-1), starts), pa.float32())

@@ -1,4 +1,8 @@
-"""Bronze to silver: recordings, links, growing indexes, interactions and sequences."""
+"""Bronze to silver: spellings, recordings, links, growing indexes, listens, interactions and sequences.
+
+What is looked at one listen, spelling or recording at a time is done for the new ones only, where the last build still
+stands: the outcome is that of a build from nothing.
+"""
 
 from __future__ import annotations
 
@@ -7,25 +11,33 @@ from pyspark.sql import functions as F
 
 from musicrec.errors import InputError
 from musicrec.io.runs import Run, Stage
+from musicrec.pipelines.earlier_build import EarlierBuild, earlier_build
 from musicrec.transforms.indexing import new_entries
 from musicrec.transforms.interactions import (
     InteractionParams,
     ItemKind,
+    indexed_plays,
     interactions,
-    items_of_kinds,
     listens_before,
-    with_indexes,
+    with_ids,
 )
 from musicrec.transforms.linking import link_recordings, linked_share
-from musicrec.transforms.recordings import recordings, resolve_recordings
+from musicrec.transforms.recordings import (
+    SPELLING,
+    add_spellings,
+    count_spellings,
+    recordings,
+    resolve_spellings,
+    same_spelling,
+)
 from musicrec.transforms.sequences import SequenceParams, windows
 
-# Both kinds are always indexed: the diversity of a list of recordings is measured by its artists.
-_INDEXED: tuple[ItemKind, ...] = ("recording", "artist")
+# Of so many spellings each task may hold all; of more, each holds a part, and the listens are shuffled to them.
+_BROADCAST_SPELLINGS = 1_000_000
 
 
 def build_silver(run: Run, interaction: InteractionParams, sequence: SequenceParams, item: ItemKind) -> Stage:
-    """Rebuild the silver tables from the listens before `run.day`.
+    """Bring the silver tables to the listens before `run.day`.
 
     Parameters
     ----------
@@ -35,28 +47,29 @@ def build_silver(run: Run, interaction: InteractionParams, sequence: SequencePar
 
     Returns
     -------
-    Listens read, and rows of listens, recordings, interactions and sequences written.
+    Listens, and rows of listens, recordings, interactions and sequences.
     """
     lake = run.lakehouse
     received = listens_before(lake.read("bronze.listens"), run.day)
-    if received.isEmpty():
+    expected = received.count()
+    if not expected:
         raise InputError(
             f"table bronze.listens at {lake.location('bronze.listens')}", f"listens before {run.day}", "none"
         )
-    resolved = resolve_recordings(received).persist()
-    try:
-        lake.overwrite("silver.listens", resolved)
-        lake.overwrite("silver.recordings", recordings(resolved))
-    finally:
-        resolved.unpersist()
-    listens = lake.read("silver.listens")
-    _link(run, listens)
-    _grow_indexes(run, listens)
+    earlier = earlier_build(run)
+    found = _resolve(run, received, earlier)
+    if earlier and found != expected:
+        run.log.warning("silver is built from nothing: the earlier one lacks rows", found=found, expected=expected)
+        earlier = None
+        _resolve(run, received, None)
+    _link(run, earlier)
 
-    users, items = lake.read("silver.user_index"), lake.read("silver.item_index")
+    listens = lake.read("silver.listens")
     pairs = interactions(listens, interaction, run.day)
-    lake.overwrite("silver.interactions", with_indexes(pairs, users, items))
-    lake.overwrite("silver.sequences", windows(indexed_plays(listens, users, items, item), sequence))
+    lake.overwrite(
+        "silver.interactions", with_ids(pairs, lake.read("silver.user_index"), lake.read("silver.item_index"))
+    )
+    lake.overwrite("silver.sequences", windows(indexed_plays(listens, item), sequence))
 
     counts = {name: lake.read(f"silver.{name}").count() for name in ("listens", "recordings", "interactions")}
     counts["sequences"] = lake.read("silver.sequences").count()
@@ -65,31 +78,81 @@ def build_silver(run: Run, interaction: InteractionParams, sequence: SequencePar
     return Stage(counts["listens"], sum(counts.values()), ", ".join(f"{n} {c:,}" for n, c in counts.items()))
 
 
-def indexed_plays(listens: DataFrame, users: DataFrame, items: DataFrame, item: ItemKind) -> DataFrame:
-    """(user_id, user_idx, item_idx, listened_at, recording_msid): one row a listen, its item of the given kind."""
-    indexed = with_indexes(items_of_kinds(listens, (item,)), users, items)
-    return indexed.select("user_id", "user_idx", "item_idx", "listened_at", "recording_msid")
+def _resolve(run: Run, received: DataFrame, earlier: EarlierBuild | None) -> int:
+    """Spellings, recordings, indexes and listens; gives the number of silver.listens."""
+    lake = run.lakehouse
+    fresh = earlier.unseen(received) if earlier else received
+    counted = count_spellings(fresh).persist()
+    try:
+        if earlier:
+            known = lake.read("silver.spellings")
+            lake.overwrite("silver.spellings", add_spellings(known, counted))
+        else:
+            lake.overwrite("silver.spellings", resolve_spellings(counted))
+        spellings = lake.read("silver.spellings")
+        lake.overwrite("silver.recordings", recordings(spellings))
+        _grow_indexes(run, fresh, spellings)
+        listens = _resolved(run, fresh, counted, spellings)
+        if earlier:
+            lake.append("silver.listens", listens)
+        else:
+            lake.overwrite("silver.listens", listens)
+    finally:
+        counted.unpersist()
+    return lake.read("silver.listens").count()
 
 
-def _link(run: Run, listens: DataFrame) -> None:
+def _resolved(run: Run, fresh: DataFrame, counted: DataFrame, spellings: DataFrame) -> DataFrame:
+    """silver.listens of the rows `fresh` of bronze.listens."""
+    lake = run.lakehouse
+    index = lake.read("silver.item_index")
+    wanted = spellings.alias("s").join(counted.select(*SPELLING).alias("c"), same_spelling("s", "c"), "left_semi")
+    for kind in ("recording", "artist"):
+        of_kind = index.where(F.col("item_kind") == kind).select(
+            F.col("item_id").alias(f"{kind}_id"), F.col("item_idx").alias(f"{kind}_idx")
+        )
+        wanted = wanted.join(of_kind, f"{kind}_id", "inner")
+    ids = ["recording_id", "artist_id", "recording_idx", "artist_idx"]
+    wanted = wanted.select(*SPELLING, *ids)
+    named = wanted.hint("broadcast" if counted.count() <= _BROADCAST_SPELLINGS else "shuffle_hash")
+    joined = fresh.alias("l").join(named.alias("s"), same_spelling("l", "s"), "inner")
+    listens = joined.select("user_id", "listened_at", "recording_msid", *ids)
+    return listens.join(lake.read("silver.user_index"), "user_id", "inner")
+
+
+def _link(run: Run, earlier: EarlierBuild | None) -> None:
+    """Link the recordings to tracks; only those that are new or otherwise named, if the catalogues are the same."""
     lake = run.lakehouse
     known = lake.read("silver.recordings")
     tracks, spellings = lake.read_or_empty("silver.tracks"), lake.read_or_empty("bronze.tracks")
-    lake.overwrite("silver.links", link_recordings(known, tracks, spellings))
-    shares = linked_share(lake.read("silver.links"), listens).collect()[0]
+    before = earlier.links(run) if earlier else None
+    if before is None:
+        lake.overwrite("silver.links", link_recordings(known, tracks, spellings))
+    else:
+        names = ("recording_id", "artist_name", "title")
+        changed = known.select(*names).join(before.recordings.select(*names), list(names), "left_anti").persist()
+        standing = before.links.join(changed, "recording_id", "left_anti")
+        links = standing.unionByName(link_recordings(changed, tracks, spellings))
+        lake.overwrite("silver.links", links)
+        changed.unpersist()
+    shares = linked_share(lake.read("silver.links"), known).collect()[0]
     for name, share in shares.asDict().items():
         run.metric(name, share or 0.0)
     run.log.info("recordings linked to tracks", **{k: round(v or 0.0, 4) for k, v in shares.asDict().items()})
 
 
-def _grow_indexes(run: Run, listens: DataFrame) -> None:
+def _grow_indexes(run: Run, fresh: DataFrame, spellings: DataFrame) -> None:
     lake = run.lakehouse
     users = lake.read_or_empty("silver.user_index")
-    lake.append_if_any("silver.user_index", new_entries(listens, users, "user_id", "user_idx"))
+    lake.append_if_any("silver.user_index", new_entries(fresh, users, "user_id", "user_idx"))
     items = lake.read_or_empty("silver.item_index")
-    ids = items_of_kinds(listens, _INDEXED).select("item_kind", "item_id")
-    fresh = new_entries(ids, items, "item_id", "item_idx", group="item_kind")
-    lake.append_if_any("silver.item_index", fresh)
+    # Both kinds are always indexed: the diversity of a list of recordings is measured by its artists.
+    kinds = [
+        spellings.select(F.lit(kind).alias("item_kind"), F.col(f"{kind}_id").alias("item_id")).distinct()
+        for kind in ("recording", "artist")
+    ]
+    numbered = new_entries(kinds[0].union(kinds[1]), items, "item_id", "item_idx", group="item_kind")
+    lake.append_if_any("silver.item_index", numbered)
     highest = lake.read("silver.item_index").groupBy("item_kind").agg(F.max("item_idx") + 1).collect()
     for kind, count in highest:
         run.metric("items_indexed", count, kind=kind)

@@ -10,8 +10,7 @@ from pyspark.sql import functions as F
 
 from musicrec.errors import InputError
 from musicrec.io.runs import Run
-from musicrec.pipelines.build_silver import indexed_plays
-from musicrec.transforms.interactions import InteractionParams, ItemKind, heard_items, interactions, with_indexes
+from musicrec.transforms.interactions import InteractionParams, ItemKind, heard_items, indexed_plays, interactions
 
 
 @dataclass(frozen=True)
@@ -20,7 +19,7 @@ class TrainingData:
 
     Attributes
     ----------
-    plays : (user_id, user_idx, item_idx, listened_at, recording_msid, recording_id, artist_id), one row a listen.
+    plays : (user_id, user_idx, item_idx, listened_at, recording_msid), one row a listen.
     interactions : (user_idx, item_idx, plays, first_listened_at, last_listened_at, weight).
     heard : (user_idx, heard array<int>).
     sequences : silver.sequences, whose plays carry their times; cut by time when it is used.
@@ -64,7 +63,7 @@ def training_data(run: Run, item: ItemKind, params: InteractionParams, until: da
     else:
         listens = listens.where(F.col("listened_at") < F.lit(until))
         only = params.model_copy(update={"kinds": (item,)})
-        pairs = with_indexes(interactions(listens, only, until.date()), users, items)
+        pairs = interactions(listens, only, until.date())
     columns = ("user_idx", "item_idx", "plays", "first_listened_at", "last_listened_at", "weight")
     pairs = pairs.select(*columns).persist()
     if pairs.isEmpty():
@@ -72,7 +71,7 @@ def training_data(run: Run, item: ItemKind, params: InteractionParams, until: da
         raise InputError(where, f"plays of item kind {item} before {until or midnight(run.day)}", "none")
     sequences = lake.read("silver.sequences")
     return TrainingData(
-        plays=indexed_plays(listens, users, items, item),
+        plays=indexed_plays(listens, item),
         interactions=pairs,
         heard=heard_items(pairs).persist(),
         sequences=sequences,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from functools import reduce
 from typing import Literal
 
 from pydantic import Field
@@ -34,12 +35,10 @@ def listens_before(listens: DataFrame, as_of: date) -> DataFrame:
     return listens.where(F.col("listened_at") < F.lit(as_of).cast("timestamp"))
 
 
-def items_of_kinds(listens: DataFrame, kinds: tuple[ItemKind, ...]) -> DataFrame:
-    """One row per listen and kind of item: the columns of `listens` with item_kind and item_id."""
-    items = [F.struct(F.lit(kind).alias("item_kind"), F.col(f"{kind}_id").alias("item_id")) for kind in kinds]
-    return listens.withColumn("item", F.explode(F.array(*items))).select(
-        *listens.columns, "item.item_kind", "item.item_id"
-    )
+def indexed_plays(listens: DataFrame, item: ItemKind) -> DataFrame:
+    """(user_id, user_idx, item_idx, listened_at, recording_msid) of silver.listens, its item of the given kind."""
+    item_idx = F.col(f"{item}_idx").alias("item_idx")
+    return listens.select("user_id", "user_idx", item_idx, "listened_at", "recording_msid")
 
 
 def interactions(listens: DataFrame, params: InteractionParams, as_of: date) -> DataFrame:
@@ -47,21 +46,26 @@ def interactions(listens: DataFrame, params: InteractionParams, as_of: date) -> 
 
     Parameters
     ----------
-    listens : (user_id, listened_at, recording_id, artist_id); all before `as_of`.
+    listens : (user_idx, recording_idx, artist_idx, listened_at); all before `as_of`.
     as_of : the day from whose midnight (UTC) the age of a play is counted.
 
     Returns
     -------
-    (item_kind, user_id, item_id, plays, first_listened_at, last_listened_at, weight)
+    (item_kind, user_idx, item_idx, plays, first_listened_at, last_listened_at, weight)
     """
-    grouped = items_of_kinds(listens, params.kinds).groupBy("item_kind", "user_id", "item_id")
-    plays = grouped.agg(
+    made = [_of_kind(listens, kind, params, as_of) for kind in params.kinds]
+    return reduce(DataFrame.unionByName, made)
+
+
+def _of_kind(listens: DataFrame, kind: ItemKind, params: InteractionParams, as_of: date) -> DataFrame:
+    plays = listens.groupBy("user_idx", F.col(f"{kind}_idx").alias("item_idx")).agg(
         F.count("*").alias("plays"),
         F.min("listened_at").alias("first_listened_at"),
         F.max("listened_at").alias("last_listened_at"),
         F.sum(_decay(params.half_life_days, as_of)).alias("decayed"),
     )
-    return plays.withColumn("weight", _confidence(params.confidence)).drop("decayed")
+    weighted = plays.withColumns({"item_kind": F.lit(kind), "weight": _confidence(params.confidence)})
+    return weighted.drop("decayed")
 
 
 def _decay(half_life_days: float, as_of: date) -> Column:
@@ -78,11 +82,21 @@ def _confidence(kind: str) -> Column:
     return F.round(F.log1p("decayed") if kind == "log" else F.col("decayed"), 9)
 
 
-def with_indexes(rows: DataFrame, user_index: DataFrame, item_index: DataFrame) -> DataFrame:
-    """Add user_idx and item_idx to rows of (user_id, item_kind, item_id); every id must be in its index."""
-    return rows.join(user_index, "user_id", "inner").join(item_index, ["item_kind", "item_id"], "inner")
+def with_ids(pairs: DataFrame, user_index: DataFrame, item_index: DataFrame) -> DataFrame:
+    """Add user_id and item_id to rows of (user_idx, item_kind, item_idx)."""
+    return pairs.join(user_index, "user_idx", "inner").join(item_index, ["item_kind", "item_idx"], "inner")
 
 
 def heard_items(indexed: DataFrame) -> DataFrame:
-    """(user_idx, heard array<int>, sorted) of indexed interactions."""
-    return indexed.groupBy("user_idx").agg(F.array_sort(F.collect_set("item_idx")).alias("heard"))
+    """(user_idx, heard array<int>, plays array<long>, last array<timestamp>) of indexed interactions.
+
+    `heard` is sorted; the three arrays stand side by side.
+    """
+    own = F.array_sort(F.collect_list(F.struct("item_idx", "plays", "last_listened_at")))
+    rows = indexed.groupBy("user_idx").agg(own.alias("own"))
+    return rows.select(
+        "user_idx",
+        F.col("own.item_idx").alias("heard"),
+        F.col("own.plays").alias("plays"),
+        F.col("own.last_listened_at").alias("last"),
+    )

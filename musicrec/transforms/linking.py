@@ -66,15 +66,14 @@ def link_recordings(recordings: DataFrame, tracks: DataFrame, spellings: DataFra
     return best.select("recording_id", "best.track_id", "best.method", (-F.col("best._c")).alias("confidence"))
 
 
-def linked_share(links: DataFrame, listens: DataFrame) -> DataFrame:
+def linked_share(links: DataFrame, recordings: DataFrame) -> DataFrame:
     """One row: plays, linked_plays, recordings, linked_recordings, share of plays and of recordings; 0 of none.
 
-    `listens` has one row a play, with recording_id.
+    `recordings` has recording_id and plays.
     """
     linked = F.col("track_id").isNotNull()
     counted = (
-        listens.groupBy("recording_id")
-        .agg(F.count("*").alias("plays"))
+        recordings.select("recording_id", "plays")
         .join(links.select("recording_id", "track_id"), "recording_id", "left")
         .agg(
             F.coalesce(F.sum("plays"), F.lit(0)).alias("plays"),

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Self
 
+import pyarrow as pa
 from pydantic import Field, model_validator
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from musicrec.params import Params
 from musicrec.schemas import PAD_IDX
+from musicrec.transforms.histories import cut_windows, newest_plays, whole_histories
 
 
 class SequenceParams(Params):
@@ -53,39 +56,37 @@ def windows(plays: DataFrame, params: SequenceParams) -> DataFrame:
     -------
     The columns of silver.sequences; `items` and `times` (seconds since 1970, padded alike) have `length` entries.
     """
-    length, stride = params.length, params.stride
-    sessions = _with_session(plays, params.session_gap_minutes).groupBy("user_id", "user_idx", "session")
-    played = sessions.agg(F.sort_array(F.collect_list(F.struct(*_PLAY_ORDER, "item_idx"))).alias("plays"))
-    count = F.size("plays")
-    last = F.ceil(F.greatest(count - length, F.lit(0)) / stride).cast("int")
-    cut = (
-        played.withColumn("step", F.explode(F.sequence(F.lit(0), last)))
-        .withColumn("part", F.slice("plays", F.col("step") * stride + 1, F.lit(length)))
-        .withColumn("window", F.row_number().over(Window.partitionBy("user_id").orderBy("session", "step")) - 1)
+    length, stride, gap = params.length, params.stride, params.session_gap_minutes * 60
+
+    def cut(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for history in whole_histories(batches):
+            yield cut_windows(history, length, stride, gap)
+
+    micros = F.unix_micros("listened_at").alias("micros")
+    schema = (
+        "user_id string, window int, user_idx int, session int, items array<int>, times array<long>, "
+        "length int, started_at long, ended_at long"
     )
-    times = F.transform("part", lambda play: play["listened_at"].cast("long"))
-    return cut.select(
-        "user_id",
-        "window",
-        "user_idx",
-        "session",
-        left_pad(F.col("part.item_idx"), length).alias("items"),
-        left_pad(times, length).alias("times"),
-        F.size("part").alias("length"),
-        F.col("part")[0]["listened_at"].alias("started_at"),
-        F.element_at("part", -1)["listened_at"].alias("ended_at"),
-    )
+    made = _in_order(plays).select("user_id", "user_idx", "item_idx", micros).mapInArrow(cut, schema)
+    return made.withColumns({name: F.timestamp_micros(name) for name in ("started_at", "ended_at")})
 
 
 def last_plays(plays: DataFrame, length: int) -> DataFrame:
     """(user_idx, items array<int> [length]): each listener's newest plays whatever the session, left-padded."""
-    grouped = plays.groupBy("user_idx").agg(
-        F.sort_array(F.collect_list(F.struct(*_PLAY_ORDER, "item_idx"))).alias("plays")
-    )
-    start = F.greatest(F.size("plays") - length, F.lit(0)) + 1
-    return grouped.select(
-        "user_idx", left_pad(F.slice("plays", start, F.lit(length))["item_idx"], length).alias("items")
-    )
+
+    def cut(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for history in whole_histories(batches):
+            yield newest_plays(history, length)
+
+    micros = F.unix_micros("listened_at").alias("micros")
+    ordered = _in_order(plays).select("user_id", "user_idx", "item_idx", micros)
+    return ordered.mapInArrow(cut, "user_idx int, items array<int>")
+
+
+def _in_order(plays: DataFrame) -> DataFrame:
+    """Each listener's plays in one partition, one after the other."""
+    kept = plays.select("user_id", "user_idx", "item_idx", *_PLAY_ORDER)
+    return kept.repartition("user_id").sortWithinPartitions("user_id", *_PLAY_ORDER)
 
 
 def train_windows(sequences: DataFrame, before: datetime) -> DataFrame:
@@ -128,12 +129,3 @@ def left_pad(values: Column, length: Column | int) -> Column:
 
 def _seconds(time: datetime) -> Column:
     return F.lit(int(time.timestamp()))
-
-
-def _with_session(plays: DataFrame, gap_minutes: float) -> DataFrame:
-    if gap_minutes == 0:
-        return plays.withColumn("session", F.lit(0))
-    in_order = Window.partitionBy("user_id").orderBy(*_PLAY_ORDER)
-    pause = F.col("listened_at").cast("double") - F.lag("listened_at").over(in_order).cast("double")
-    starts = plays.withColumn("starts", (F.coalesce(pause, F.lit(0.0)) > gap_minutes * 60).cast("int"))
-    return starts.withColumn("session", F.sum("starts").over(in_order).cast("int")).drop("starts")

@@ -9,27 +9,28 @@ from pyspark.sql import SparkSession
 from musicrec.transforms.interactions import (
     InteractionParams,
     heard_items,
+    indexed_plays,
     interactions,
     listens_before,
-    with_indexes,
+    with_ids,
 )
 
 AS_OF = date(2020, 1, 11)
 PLAYS = [
-    ("u", datetime(2020, 1, 10), "r1", "a1"),
-    ("u", datetime(2020, 1, 1), "r1", "a1"),
-    ("u", datetime(2020, 1, 9), "r2", "a1"),
-    ("v", datetime(2020, 1, 10, 23, 59, 59), "r2", "a1"),
+    (5, datetime(2020, 1, 10), 9, 0),
+    (5, datetime(2020, 1, 1), 9, 0),
+    (5, datetime(2020, 1, 9), 3, 0),
+    (6, datetime(2020, 1, 10, 23, 59, 59), 3, 0),
 ]
 
 
 def listens(spark: SparkSession):
-    return spark.createDataFrame(PLAYS, "user_id string, listened_at timestamp, recording_id string, artist_id string")
+    return spark.createDataFrame(PLAYS, "user_idx int, listened_at timestamp, recording_idx int, artist_idx int")
 
 
 def rows(df) -> dict[tuple, tuple]:
     return {
-        (r.item_kind, r.user_id, r.item_id): (r.plays, r.first_listened_at, r.last_listened_at, r.weight)
+        (r.item_kind, r.user_idx, r.item_idx): (r.plays, r.first_listened_at, r.last_listened_at, r.weight)
         for r in df.collect()
     }
 
@@ -37,11 +38,11 @@ def rows(df) -> dict[tuple, tuple]:
 def test_plays_first_and_last_of_both_kinds(spark: SparkSession) -> None:
     found = rows(interactions(listens(spark), InteractionParams(confidence="binary"), AS_OF))
     assert found == {
-        ("recording", "u", "r1"): (2, datetime(2020, 1, 1), datetime(2020, 1, 10), 1.0),
-        ("recording", "u", "r2"): (1, datetime(2020, 1, 9), datetime(2020, 1, 9), 1.0),
-        ("recording", "v", "r2"): (1, datetime(2020, 1, 10, 23, 59, 59), datetime(2020, 1, 10, 23, 59, 59), 1.0),
-        ("artist", "u", "a1"): (3, datetime(2020, 1, 1), datetime(2020, 1, 10), 1.0),
-        ("artist", "v", "a1"): (1, datetime(2020, 1, 10, 23, 59, 59), datetime(2020, 1, 10, 23, 59, 59), 1.0),
+        ("recording", 5, 9): (2, datetime(2020, 1, 1), datetime(2020, 1, 10), 1.0),
+        ("recording", 5, 3): (1, datetime(2020, 1, 9), datetime(2020, 1, 9), 1.0),
+        ("recording", 6, 3): (1, datetime(2020, 1, 10, 23, 59, 59), datetime(2020, 1, 10, 23, 59, 59), 1.0),
+        ("artist", 5, 0): (3, datetime(2020, 1, 1), datetime(2020, 1, 10), 1.0),
+        ("artist", 6, 0): (1, datetime(2020, 1, 10, 23, 59, 59), datetime(2020, 1, 10, 23, 59, 59), 1.0),
     }
 
 
@@ -57,7 +58,7 @@ def test_plays_first_and_last_of_both_kinds(spark: SparkSession) -> None:
 )
 def test_weights_by_formula(spark: SparkSession, confidence: str, half_life: float, expected: float) -> None:
     params = InteractionParams(kinds=("recording",), confidence=confidence, half_life_days=half_life)
-    weight = rows(interactions(listens(spark), params, AS_OF))["recording", "u", "r1"][3]
+    weight = rows(interactions(listens(spark), params, AS_OF))["recording", 5, 9][3]
     assert weight == pytest.approx(expected, abs=1e-8)
 
 
@@ -66,11 +67,23 @@ def test_as_of_ends_the_day_before(spark: SparkSession) -> None:
     assert {r.listened_at for r in kept.collect()} == {datetime(2020, 1, 1), datetime(2020, 1, 9)}
 
 
-def test_indexed_and_heard(spark: SparkSession) -> None:
+def test_ids_and_what_was_heard(spark: SparkSession) -> None:
     found = interactions(listens(spark), InteractionParams(kinds=("recording",)), AS_OF)
     users = spark.createDataFrame([("u", 5), ("v", 6)], "user_id string, user_idx int")
     items = spark.createDataFrame(
         [("recording", "r1", 9), ("recording", "r2", 3)], "item_kind string, item_id string, item_idx int"
     )
-    heard = {r.user_idx: list(r.heard) for r in heard_items(with_indexes(found, users, items)).collect()}
+    named = with_ids(found, users, items)
+    assert {(r.user_id, r.item_id, r.plays) for r in named.collect()} == {
+        ("u", "r1", 2),
+        ("u", "r2", 1),
+        ("v", "r2", 1),
+    }
+    heard = {r.user_idx: list(r.heard) for r in heard_items(named).collect()}
     assert heard == {5: [3, 9], 6: [3]}
+
+
+def test_plays_of_either_kind_of_item(spark: SparkSession) -> None:
+    silver = listens(spark).selectExpr("*", "'u' AS user_id", "'m' AS recording_msid")
+    assert sorted(r.item_idx for r in indexed_plays(silver, "recording").collect()) == [3, 3, 9, 9]
+    assert {r.item_idx for r in indexed_plays(silver, "artist").collect()} == {0}

@@ -98,11 +98,11 @@ def test_any_artist_of_a_track_and_any_catalogue_name_will_do(spark: SparkSessio
 
 
 def test_the_linked_share_is_of_plays(spark: SparkSession) -> None:
-    listens = spark.createDataFrame([("a",)] * 6 + [("b",)] * 2, "recording_id string")
+    recordings = spark.createDataFrame([("a", 6), ("b", 2)], "recording_id string, plays long")
     links = spark.createDataFrame([("a", "t"), ("unheard", "t")], "recording_id string, track_id string")
-    [share] = linked_share(links, listens).collect()
+    [share] = linked_share(links, recordings).collect()
     assert tuple(share) == (8, 6, 2, 1, 0.75, 0.5)
-    [nothing] = linked_share(links, listens.limit(0)).collect()
+    [nothing] = linked_share(links, recordings.limit(0)).collect()
     assert tuple(nothing) == (0, 0, 0, 0, 0.0, 0.0)
 
 
