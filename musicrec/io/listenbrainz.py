@@ -115,8 +115,13 @@ def read_dump(spark: SparkSession, dump: Dump) -> DataFrame:
     """The dump's rows as `musicrec.transforms.listens.RAW_COLUMNS`; `file` is relative to the dump's folder."""
 
     def label(url: Column) -> Column:
+        folder = dump.folder.as_posix()
         path = F.url_decode(F.replace(url, F.lit("+"), F.lit("%2B")))
-        return F.regexp_replace(path, rf"^.*?\Q{dump.folder.as_posix()}\E/", "")
+        within = F.regexp_replace(path, rf"^.*?\Q{folder}\E/", "")
+        # Where nothing is escaped: cut off without a pattern, which would cost more than all else of a row.
+        start = F.instr(url, f"{folder}/")
+        is_plain = (start > 0) & ~F.contains(url, F.lit("%"))
+        return F.when(is_plain, F.substr(url, start + F.lit(len(folder) + 1))).otherwise(within)
 
     readers = {
         CURRENT: listenbrainz_parquet.read_current,

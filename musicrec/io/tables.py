@@ -131,14 +131,20 @@ class Lakehouse:
             rows.unpersist()
         return count
 
-    def insert_new(self, name: str, df: DataFrame) -> int:
-        """Add the rows whose key is not in the table yet, in one commit; gives how many. `df`'s keys are unique."""
+    def insert_new(self, name: str, df: DataFrame, within: str | None = None) -> int:
+        """Add the rows whose key is not in the table yet, in one commit; gives how many. `df`'s keys are unique.
+
+        `within` is a condition on the columns of `target`, the table, that any row with a key of `df`'s meets: files
+        in which none does are not read.
+        """
         table = TABLES[name]
         if not self.exists(name):
             self.append(name, df)
             return self._last_metric(name, "numOutputRows")
         source = conform(df, table).alias("source")
-        merge = self._handle(name).alias("target").merge(source, same_key("target", "source", table))
+        matches = same_key("target", "source", table)
+        condition = matches & F.expr(within) if within else matches
+        merge = self._handle(name).alias("target").merge(source, condition)
         self._remember(name)
         merge.whenNotMatchedInsertAll().execute()
         self._note_written(name)

@@ -18,6 +18,9 @@ from musicrec.transforms.listens import KEY, ListenRules, add_fate, judge, numbe
 
 SOURCE = "listenbrainz"
 
+# The keys of so many rows fit into each task.
+_FEW_ROWS = 2_000_000
+
 
 @dataclass(frozen=True)
 class Counts:
@@ -68,23 +71,42 @@ def ingest_listens(run: Run, dumps: Sequence[Dump], rules: ListenRules) -> Stage
 
 
 def _apply(run: Run, dump: Dump, rules: ListenRules) -> Counts:
-    """Take in one dump: one pass that sorts its rows, kept while they are written to where they belong."""
+    """Take in one dump: one pass over its files, kept on disk while its rows are sorted out and written."""
     spark = run.lakehouse.spark
-    judged = judge(tidy(read_dump(spark, dump)), rules, dump.ended_at)
-    known = run.lakehouse.read_or_empty("bronze.listens").select(*KEY)
-    stamps = {"source": F.lit(SOURCE), "source_id": F.lit(dump.source_id), "ingested_at": F.lit(run.now)}
-    rows = add_fate(number_copies(judged), known).withColumns(stamps)
-    rows = rows.withColumn("file", F.concat_ws("/", F.lit(dump.name), F.col("file")))
-    rows = rows.persist(StorageLevel.MEMORY_AND_DISK)
+    judged = judge(tidy(read_dump(spark, dump)), rules, dump.ended_at).persist(StorageLevel.DISK_ONLY)
     try:
-        counts = _count(rows, count_rows(spark, dump))
+        rows_in = count_rows(spark, dump)
+        known, within = _known(run, judged, rows_in)
+        stamps = {"source": F.lit(SOURCE), "source_id": F.lit(dump.source_id), "ingested_at": F.lit(run.now)}
+        rows = add_fate(number_copies(judged), known).withColumns(stamps)
+        rows = rows.withColumn("file", F.concat_ws("/", F.lit(dump.name), F.col("file")))
+        counts = _count(rows, rows_in)
         counts.check(dump)
         _quarantine(run, dump, rows.where("fate = 'quarantined'"), counts.quarantined)
-        _insert(run, dump, rows.where("fate = 'kept'"), counts.kept)
+        _insert(run, dump, rows.where("fate = 'kept'"), counts.kept, within)
     finally:
-        rows.unpersist()
+        judged.unpersist()
     _record(run, dump, counts)
     return counts
+
+
+def _known(run: Run, judged: DataFrame, rows: int) -> tuple[DataFrame, str | None]:
+    """The keys taken in before that the dump may hold again, and the condition on the table that finds them.
+
+    Of a table in the order of time few files hold an increment's days; of these only the increment's keys are kept.
+    """
+    known = run.lakehouse.read_or_empty("bronze.listens").select(*KEY)
+    if not run.lakehouse.exists("bronze.listens"):
+        return known, None
+    good = judged.where("reason IS NULL")
+    first, last = good.agg(F.min("listened_at").cast("string"), F.max("listened_at").cast("string")).collect()[0]
+    if first is None:
+        return known.limit(0), None
+    between = f"listened_at BETWEEN TIMESTAMP '{first}' AND TIMESTAMP '{last}'"
+    known = known.where(between)
+    if rows <= _FEW_ROWS:
+        known = known.join(F.broadcast(good.select(*KEY)), list(KEY), "left_semi")
+    return known, f"target.{between}"
 
 
 def _count(rows: DataFrame, rows_in: int) -> Counts:
@@ -106,10 +128,10 @@ def _quarantine(run: Run, dump: Dump, rejected: DataFrame, expected: int) -> Non
         run.lakehouse.overwrite(table, rejected, where=ours)
 
 
-def _insert(run: Run, dump: Dump, kept: DataFrame, expected: int) -> None:
+def _insert(run: Run, dump: Dump, kept: DataFrame, expected: int, within: str | None) -> None:
     if expected == 0 and run.lakehouse.exists("bronze.listens"):
         return
-    inserted = run.lakehouse.insert_new("bronze.listens", kept)
+    inserted = run.lakehouse.insert_new("bronze.listens", kept, within)
     if inserted != expected:
         raise CountMismatchError(f"{dump.name}: {expected} new listens, but {inserted} were inserted")
 
