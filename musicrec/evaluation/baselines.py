@@ -12,10 +12,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from pyspark.core.broadcast import Broadcast
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from musicrec.evaluation.splits import Shelf
+from musicrec.models.blocks import Ragged, read_lists, write_lists
 
 LISTS = "user_idx int, items array<int>, scores array<double>"
 
@@ -99,30 +100,34 @@ def _popular_lister(
     return make_lists
 
 
-def own_top_lists(interactions: DataFrame, n: int, shelf: Shelf = "again") -> DataFrame:
+def own_top_lists(heard: DataFrame, n: int, shelf: Shelf = "again") -> DataFrame:
     """Each listener's most played items, then the latest played, then the lower item_idx; the score is the plays.
 
     For `discover` each list is empty: a listener's own items are never new to them.
 
     Parameters
     ----------
-    interactions : DataFrame (user_idx, item_idx, plays, last_listened_at), one row a pair.
+    heard : DataFrame (user_idx, heard array<int>, plays array<long>, last array<timestamp>), side by side.
     n : the longest that a list may be.
     shelf : `again`, or `discover` to be measured there too.
 
     Returns
     -------
-    lists, one row for each listener of `interactions`.
+    lists, one row for each listener of `heard`.
     """
     if shelf == "discover":
         empty = [F.array().cast("array<int>").alias("items"), F.array().cast("array<double>").alias("scores")]
-        return interactions.select("user_idx").distinct().select("user_idx", *empty)
-    order = [F.col("plays").desc(), F.col("last_listened_at").desc(), F.col("item_idx")]
-    rank = F.row_number().over(Window.partitionBy("user_idx").orderBy(*order))
-    ranked = interactions.select(
-        "user_idx", "item_idx", F.col("plays").cast("double").alias("score"), rank.alias("rank")
+        return heard.select("user_idx", *empty)
+    pairs = F.arrays_zip("heard", "plays", "last")
+    order = F.transform(
+        pairs,
+        lambda own: F.struct(
+            (-own["plays"]).alias("fewer"), (-F.unix_micros(own["last"])).alias("older"), own["heard"].alias("item_idx")
+        ),
     )
-    return _collect_lists(ranked.where(F.col("rank") <= n))
+    best = heard.select("user_idx", F.slice(F.array_sort(order), 1, n).alias("best"))
+    scores = F.transform("best", lambda own: (-own["fewer"]).cast("double"))
+    return best.select("user_idx", F.col("best.item_idx").alias("items"), scores.alias("scores"))
 
 
 def artist_popular_lists(
@@ -131,9 +136,8 @@ def artist_popular_lists(
     """More of the artists you play: the popular items of a listener's artists.
 
     score = (the listener's plays of the item's artist / all their plays) x (the item's listeners / all listeners).
-    Equal scores: more plays first, then the lower item_idx. Joined through the artist. For `discover` only an artist's
-    n most popular unheard items, and only the n artists whose best such item scores highest, can be in a list of n,
-    so a listener never has more than n x n candidates.
+    Equal scores: more plays first, then the lower item_idx. The catalogue is collected and sent to every executor; a
+    listener costs as many steps as their artists have items.
 
     Parameters
     ----------
@@ -147,70 +151,78 @@ def artist_popular_lists(
     -------
     lists, one row for each listener of `heard`.
     """
-    artists = items.select("item_idx", "artist_idx").where(F.col("artist_idx").isNotNull())
-    known = _popularity_share(interactions).join(artists, "item_idx", how="inner")
-    shares = _artist_shares(interactions, artists)
-    of_listener = heard.select("user_idx", F.explode("heard").alias("item_idx")).distinct()
-    of_listener = of_listener.join(artists, "item_idx", how="inner")
-    if shelf == "again":
-        candidates = of_listener.join(known.drop("artist_idx"), "item_idx", how="inner")
-        candidates = candidates.join(shares, ["user_idx", "artist_idx"], how="inner")
-    else:
-        candidates = _unheard_of_artists(known, shares, of_listener, n)
-    rank = F.row_number().over(Window.partitionBy("user_idx").orderBy(*_best_first()))
-    scored = candidates.withColumn("score", F.col("share") * F.col("popularity")).withColumn("rank", rank)
-    return _with_empty_lists(_collect_lists(scored.where(F.col("rank") <= n)), heard)
+    everyone = interactions.select("user_idx").distinct().count()
+    shared = heard.sparkSession.sparkContext.broadcast(_collect_artists(interactions, items, everyone))
+    own = F.array_sort(F.collect_list(F.struct("item_idx", "plays")))
+    listeners = heard.select("user_idx", "heard").join(
+        interactions.join(heard, "user_idx", "left_semi").groupBy("user_idx").agg(own.alias("own")), "user_idx", "left"
+    )
+    rows = listeners.select(
+        "user_idx", "heard", F.col("own.item_idx").alias("played"), F.col("own.plays").alias("plays")
+    )
+
+    def make_lists(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        known = shared.value
+        for batch in batches:
+            heard, played, plays = (read_lists(batch[name]) for name in ("heard", "played", "plays"))
+            made = [known.best(heard[i], played[i], plays[i], n, shelf) for i in range(batch.num_rows)]
+            starts = np.cumsum([0] + [len(one) for one, _ in made]).astype(np.int64)
+            chosen = Ragged(np.concatenate([np.zeros(0, np.int32), *(one for one, _ in made)]), starts)
+            scores = Ragged(np.concatenate([np.zeros(0), *(scores for _, scores in made)]), starts)
+            lists = [write_lists(chosen, pa.int32()), write_lists(scores, pa.float64())]
+            yield pa.RecordBatch.from_arrays([batch["user_idx"], *lists], ["user_idx", "items", "scores"])
+
+    return rows.mapInArrow(make_lists, LISTS)
 
 
-def _best_first() -> list[Column]:
-    return [F.col("score").desc(), F.col("plays").desc(), F.col("item_idx")]
+@dataclass(frozen=True)
+class _Artists:
+    """The played items that have an artist, by artist.
+
+    Attributes
+    ----------
+    items, plays, popularity : of each item; popularity is its share of all listeners [items].
+    starts : where each artist's items start [artists + 1].
+    artist_of : of each item_idx, -1 where it has none [item_idx].
+    """
+
+    items: NDArray[np.int32]
+    plays: NDArray[np.int64]
+    popularity: NDArray[np.float64]
+    starts: NDArray[np.int64]
+    artist_of: NDArray[np.int64]
+
+    def best(
+        self, heard: NDArray[np.int32], played: NDArray[np.int32], plays: NDArray[np.int64], n: int, shelf: Shelf
+    ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+        """The items and scores of one listener's list."""
+        by = self.artist_of[played] if len(played) else np.zeros(0, np.int64)
+        artists, place = np.unique(by[by >= 0], return_inverse=True)
+        shares = np.bincount(place, plays[by >= 0], len(artists)) / max(plays.sum(), 1)
+        sizes = self.starts[artists + 1] - self.starts[artists]
+        within = np.arange(int(sizes.sum())) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+        rows = np.repeat(self.starts[artists], sizes) + within
+        scores = np.repeat(shares, sizes) * self.popularity[rows]
+        kept = np.isin(self.items[rows], heard, invert=shelf == "discover")
+        rows, scores = rows[kept], scores[kept]
+        order = np.lexsort((self.items[rows], -self.plays[rows], -scores))[:n]
+        return self.items[rows[order]], scores[order]
 
 
-def _popularity_share(interactions: DataFrame) -> DataFrame:
-    """DataFrame (item_idx, popularity = its share of all listeners, listeners, plays)."""
-    everyone = interactions.agg(F.count_distinct("user_idx").alias("everyone"))
-    share = (F.col("listeners") / F.col("everyone")).alias("popularity")
-    joined = popularity(interactions).crossJoin(F.broadcast(everyone))
-    return joined.select("item_idx", share, "listeners", "plays")
-
-
-def _artist_shares(interactions: DataFrame, artists: DataFrame) -> DataFrame:
-    """DataFrame (user_idx, artist_idx, share of the listener's plays); items without an artist count as plays too."""
-    known = interactions.join(artists, "item_idx", how="inner").groupBy("user_idx", "artist_idx")
-    totals = interactions.groupBy("user_idx").agg(F.sum("plays").alias("total"))
-    joined = known.agg(F.sum("plays").alias("of_artist")).join(totals, "user_idx", how="inner")
-    return joined.select("user_idx", "artist_idx", (F.col("of_artist") / F.col("total")).alias("share"))
-
-
-def _unheard_of_artists(known: DataFrame, shares: DataFrame, of_listener: DataFrame, n: int) -> DataFrame:
-    """DataFrame (user_idx, share, item_idx, popularity, plays): what can be among a listener's best n unheard items."""
-    sorted_by = [(-F.col("listeners")).alias("less"), (-F.col("plays")).alias("fewer"), F.col("item_idx")]
-    track = F.struct(*sorted_by, "popularity", "plays")
-    catalogues = known.groupBy("artist_idx").agg(F.array_sort(F.collect_list(track)).alias("tracks"))
-    heard = of_listener.groupBy("user_idx", "artist_idx").agg(F.collect_set("item_idx").alias("heard"))
-    rows = shares.join(heard, ["user_idx", "artist_idx"], how="left").join(catalogues, "artist_idx", how="inner")
-    # Of the first n + heard tracks at most the heard ones drop out.
-    heard_items = F.coalesce(F.col("heard"), F.array().cast("array<int>"))
-    first = F.slice("tracks", F.lit(1), F.size(heard_items) + F.lit(n))
-    unheard = F.filter(first, lambda track: ~F.array_contains(heard_items, track["item_idx"]))
-    rows = rows.select("user_idx", "share", F.slice(unheard, 1, n).alias("tracks")).where(F.size("tracks") > 0)
-    best = F.col("tracks")[0]
-    rows = rows.select("*", (F.col("share") * best["popularity"]).alias("score"), best["plays"].alias("plays"))
-    rows = rows.withColumn("item_idx", best["item_idx"])
-    rank = F.row_number().over(Window.partitionBy("user_idx").orderBy(*_best_first()))
-    rows = rows.withColumn("artist_rank", rank).where(F.col("artist_rank") <= n)
-    tracks = rows.select("user_idx", "share", F.explode("tracks").alias("track"))
-    return tracks.select("user_idx", "share", "track.item_idx", "track.popularity", "track.plays")
-
-
-def _collect_lists(ranked: DataFrame) -> DataFrame:
-    """Rows (user_idx, rank, item_idx, score) as lists."""
-    places = F.array_sort(F.collect_list(F.struct("rank", "item_idx", "score")))
-    rows = ranked.groupBy("user_idx").agg(places.alias("places"))
-    return rows.select("user_idx", F.col("places.item_idx").alias("items"), F.col("places.score").alias("scores"))
-
-
-def _with_empty_lists(lists: DataFrame, users: DataFrame) -> DataFrame:
-    items = F.coalesce(F.col("items"), F.array().cast("array<int>")).alias("items")
-    scores = F.coalesce(F.col("scores"), F.array().cast("array<double>")).alias("scores")
-    return users.select("user_idx").join(lists, "user_idx", how="left").select("user_idx", items, scores)
+def _collect_artists(interactions: DataFrame, items: DataFrame, everyone: int) -> _Artists:
+    of_artist = items.select("item_idx", "artist_idx").where(F.col("artist_idx").isNotNull()).toArrow()
+    owned, owner = of_artist["item_idx"].to_numpy(), of_artist["artist_idx"].to_numpy()
+    rows = popularity(interactions).toArrow()
+    played = rows["item_idx"].to_numpy()
+    artist_of = np.full(int(max(owned.max(initial=-1), played.max(initial=-1))) + 1, -1, dtype=np.int64)
+    artist_of[owned] = owner
+    order = np.lexsort((played, artist_of[played]))
+    order = order[artist_of[played[order]] >= 0]
+    artists = int(owner.max(initial=-1)) + 1
+    return _Artists(
+        items=played[order].astype(np.int32),
+        plays=rows["plays"].to_numpy()[order].astype(np.int64),
+        popularity=rows["listeners"].to_numpy()[order] / max(everyone, 1),
+        starts=np.searchsorted(artist_of[played[order]], np.arange(artists + 1)).astype(np.int64),
+        artist_of=artist_of,
+    )

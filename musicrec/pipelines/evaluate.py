@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
 from functools import reduce
 from pathlib import Path
 
@@ -17,13 +19,13 @@ from musicrec.io.runs import Run, Stage
 from musicrec.models.als import AlsParams
 from musicrec.models.embedding import EmbeddingModel
 from musicrec.models.pca import PcaParams
-from musicrec.pipelines.build_silver import indexed_plays
+from musicrec.pipelines.earlier_models import published_on, settings_of
 from musicrec.pipelines.fitting import SequenceFit, fit_als_model, fit_lstm_model, fit_pca_model
 from musicrec.pipelines.lists import candidate_lists, filled_list, unpersist
 from musicrec.pipelines.settings import SHELVES, EvaluateParams, Shelf, ShelfHybrids
 from musicrec.pipelines.training_data import TrainingData, midnight, training_data
 from musicrec.ranking.fusion import HybridParams
-from musicrec.transforms.interactions import InteractionParams, ItemKind
+from musicrec.transforms.interactions import InteractionParams, ItemKind, indexed_plays
 
 
 def evaluate(
@@ -40,8 +42,10 @@ def evaluate(
 ) -> Stage:
     """Replace the day's rows of gold.evaluation.
 
-    The last `params.test_days` are the test. Models are fitted on what lies before by the code that fits the published
-    ones, and their lists, up to `depth` long as the published ones are fused from, pass the same filters and fill.
+    The last `params.test_days` are the test. Judged are the models that the night before published, where it ended at
+    the split with the same settings: what they say was said before the test was played. Of others, models are fitted
+    on what lies before the split by the code that fits the published ones. Their lists, up to `depth` long as the
+    published ones are fused from, pass the same filters and fill. Only listeners of the test get lists.
 
     Raises
     ------
@@ -53,25 +57,62 @@ def evaluate(
     _, test = split_at(lake.read("silver.listens"), split)
     data = training_data(run, item, interaction, until=split)
     check_no_leak(data.plays, test)
-    tested = indexed_plays(test, lake.read("silver.user_index"), lake.read("silver.item_index"), item).persist()
+    tested = _sample(run, indexed_plays(test, item).select("user_idx", "item_idx"), params.max_listeners).persist()
     if tested.isEmpty():
         raise InputError("table silver.listens", f"listens from {split} on, to test with", "none")
-
-    models: dict[str, EmbeddingModel] = {
-        "als": fit_als_model(run, data, als),
-        "pca": fit_pca_model(run, data, pca).embedding,
-        "lstm": fit_lstm_model(run, data, lstm, files / "evaluate" / "lstm")[0],
-    }
+    listeners = tested.select("user_idx").distinct().persist()
+    models = _models(run, data, split, item, interaction, als, pca, lstm, files)
     models = {
-        name: EmbeddingModel(name, model.user_vectors.persist(), model.item_vectors.persist())
+        name: EmbeddingModel(
+            name,
+            model.user_vectors.join(listeners, "user_idx", "left_semi").persist(),
+            model.item_vectors.persist(),
+        )
         for name, model in models.items()
     }
-    scores = [_judge(run, models, data, tested, hybrids.of(shelf), shelf, depth, params) for shelf in SHELVES]
+    own = replace(data, heard=data.heard.join(listeners, "user_idx", "left_semi").persist())
+    scores = [_judge(run, models, own, tested, hybrids.of(shelf), shelf, depth, params) for shelf in SHELVES]
     rows = reduce(DataFrame.unionByName, scores)
     marks = {"as_of": F.lit(run.day), "run_id": F.lit(run.run_id), "split_at": F.lit(split)}
     lake.overwrite("gold.evaluation", rows.withColumns(marks), where=f"as_of = '{run.day}'")
     written = lake.read("gold.evaluation").where(F.col("as_of") == F.lit(run.day)).count()
-    return Stage(tested.count(), written, f"trained before {split:%Y-%m-%d %H:%M}, tested from then on")
+    note = f"trained before {split:%Y-%m-%d %H:%M}, {listeners.count():,} listeners tested from then on"
+    return Stage(tested.count(), written, note)
+
+
+def _sample(run: Run, tested: DataFrame, most: int) -> DataFrame:
+    """The plays of at most `most` listeners, drawn by hash; of all for 0."""
+    listeners = tested.select("user_idx").distinct()
+    count = listeners.count() if most else 0
+    if count <= most:
+        return tested
+    run.log.info("evaluate: a sample of the listeners", listeners=most, of=count)
+    drawn = listeners.orderBy(F.xxhash64(F.lit(run.seed), "user_idx"), "user_idx").limit(most)
+    return tested.join(drawn, "user_idx", "left_semi")
+
+
+def _models(
+    run: Run,
+    data: TrainingData,
+    split: datetime,
+    item: ItemKind,
+    interaction: InteractionParams,
+    als: AlsParams,
+    pca: PcaParams,
+    lstm: SequenceFit,
+    files: Path,
+) -> dict[str, EmbeddingModel]:
+    """Each model as it was or would have been published at the split."""
+    fits: dict[str, Callable[[], EmbeddingModel]] = {
+        "als": lambda: fit_als_model(run, data, als),
+        "pca": lambda: fit_pca_model(run, data, pca).embedding,
+        "lstm": lambda: fit_lstm_model(run, data, lstm, files / "evaluate" / "lstm")[0],
+    }
+    standing: dict[str, EmbeddingModel] = {}
+    if split == midnight(split.date()):
+        standing = published_on(run, split.date(), settings_of(item, interaction, als, pca, lstm))
+    run.log.info("evaluate: models", of_the_night_before=sorted(standing), fitted=sorted(fits.keys() - standing.keys()))
+    return {name: standing[name] if name in standing else fit() for name, fit in fits.items()}
 
 
 def _judge(

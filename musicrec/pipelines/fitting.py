@@ -20,7 +20,7 @@ from musicrec.io.runs import Run
 from musicrec.io.sequences import Snapshot, read_batches, write_snapshot
 from musicrec.logs import progress
 from musicrec.models.als import AlsParams, fit_als
-from musicrec.models.embedding import EmbeddingModel
+from musicrec.models.embedding import EmbeddingModel, ItemMatrix
 from musicrec.models.lstm import LstmModel, LstmParams, Places, lstm_vectors, make_lstm, warm_lstm
 from musicrec.models.pca import PcaModel, PcaParams, fit_pca
 from musicrec.models.training import (
@@ -49,9 +49,9 @@ class SequenceFit:
     valid_days: float
 
 
-def fit_als_model(run: Run, data: TrainingData, params: AlsParams) -> EmbeddingModel:
-    """ALS on the interactions."""
-    return fit_als(data.interactions, params, run.seed, log=run.log)
+def fit_als_model(run: Run, data: TrainingData, params: AlsParams, start: ItemMatrix | None = None) -> EmbeddingModel:
+    """ALS on the interactions, from the item vectors `start` where there are some."""
+    return fit_als(data.interactions, params, run.seed, start=start, log=run.log)
 
 
 def fit_pca_model(run: Run, data: TrainingData, params: PcaParams) -> PcaModel:
@@ -104,9 +104,9 @@ def _vocabulary(run: Run, data: TrainingData, params: LstmParams) -> Places | No
     plays = data.interactions.groupBy("item_idx").agg(F.sum("plays").alias("plays")).toArrow()
     items, counts = plays["item_idx"].to_numpy().astype(np.int64), plays["plays"].to_numpy()
     order = items[np.lexsort((items, -counts))]
-    known = order[: params.max_items or None]
+    known: Places = order[: params.max_items or None]
     if len(known) < len(order):
-        share = counts[np.isin(items, known)].sum() / counts.sum()
+        share = float(counts[np.isin(items, known)].sum() / counts.sum())
         run.log.info("lstm: most played items only", items=len(known), of=len(order), share_of_plays=round(share, 4))
     return known
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -19,24 +20,37 @@ Lists = dict[str, DataFrame]
 
 
 def candidate_lists(
-    models: Mapping[str, EmbeddingModel], data: TrainingData, hybrid: HybridParams, shelf: Shelf, depth: int
+    models: Mapping[str, EmbeddingModel],
+    data: TrainingData,
+    hybrid: HybridParams,
+    shelf: Shelf,
+    depth: int,
+    wanted: str | None = None,
 ) -> Lists:
-    """Each model's, each baseline's and the hybrid's list of up to `depth` items, by name; persisted.
+    """Each model's, each baseline's and the hybrid's list of up to `depth` items, by name.
 
-    Each is a DataFrame (user_idx, items array<int>, scores array<double>), best first. Only items that were played
-    before `data.until` are offered.
+    Each is a DataFrame (user_idx, items array<int>, scores array<double>), best first, of the listeners of
+    `data.heard`. Only items that were played before `data.until` are offered. With `wanted` only that list is there.
+    Lists that are read twice, by themselves and for the hybrid, are persisted.
     """
     pairs, heard = data.interactions, data.heard
     played = pairs.select("item_idx").distinct()
-    lists = {name: top_n(model, heard, depth, shelf, allowed_items=played) for name, model in models.items()}
-    lists["popular"] = popular_lists(pairs, data.users.select("user_idx"), heard, depth, shelf)
-    lists["artist_popular"] = artist_popular_lists(pairs, data.items, heard, depth, shelf)
+    makers: dict[str, Callable[[], DataFrame]] = {
+        name: partial(top_n, model, heard, depth, shelf, allowed_items=played) for name, model in models.items()
+    }
+    makers["popular"] = partial(popular_lists, pairs, heard.select("user_idx"), heard, depth, shelf)
+    makers["artist_popular"] = partial(artist_popular_lists, pairs, data.items, heard, depth, shelf)
     if shelf == "again":
-        lists["own_top"] = own_top_lists(pairs, depth, shelf)
-    lists = {name: made.persist() for name, made in lists.items()}
-    members = {name: lists[name] for name in hybrid.weights if name in lists}
-    lists[HYBRID] = fuse(members, hybrid, depth).persist()
-    return lists
+        makers["own_top"] = partial(own_top_lists, heard, depth, shelf)
+    members = [name for name, weight in hybrid.weights.items() if weight > 0 and name in makers]
+    if wanted and wanted != HYBRID:
+        return {wanted: makers[wanted]()}
+    needed = members if wanted else list(makers)
+    lists = {name: makers[name]() for name in needed}
+    if not wanted:
+        lists = {name: made.persist() for name, made in lists.items()}
+    fused = fuse({name: lists[name] for name in members}, hybrid, depth)
+    return {HYBRID: fused} if wanted else {**lists, HYBRID: fused}
 
 
 def filled_list(made: DataFrame, data: TrainingData, users: DataFrame, shelf: Shelf, n: int) -> DataFrame:

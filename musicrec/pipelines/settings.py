@@ -56,9 +56,11 @@ class EvaluateParams(Params):
     ----------
     test_days : the last days before as_of are the test; everything before them trains.
     ks : cut-offs.
+    max_listeners : where more were active in the test, so many of them are judged, drawn by hash; 0 for all.
     bootstrap : how the intervals are drawn.
     """
 
     test_days: float = Field(default=1.0, gt=0)
     ks: tuple[int, ...] = (10, 50)
+    max_listeners: int = Field(default=0, ge=0)
     bootstrap: BootstrapParams = BootstrapParams()

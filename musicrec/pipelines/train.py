@@ -16,15 +16,17 @@ from musicrec.models.embedding import EmbeddingModel
 from musicrec.models.pca import PcaParams
 from musicrec.models.training import Trained
 from musicrec.params import Params
+from musicrec.pipelines.earlier_models import als_items_before
 from musicrec.pipelines.fitting import SequenceFit, fit_als_model, fit_lstm_model, fit_pca_model
 from musicrec.pipelines.training_data import training_data
 from musicrec.transforms.interactions import InteractionParams, ItemKind
 
 
 def train_als(run: Run, item: ItemKind, interaction: InteractionParams, params: AlsParams) -> Stage:
-    """Fit and publish ALS."""
+    """Fit and publish ALS, from an earlier night's item vectors where there are some."""
     data = training_data(run, item, interaction)
-    return publish(run, fit_als_model(run, data, params), params, data.interactions.count(), "")
+    model = fit_als_model(run, data, params, als_items_before(run, params))
+    return publish(run, model, params, data.interactions.count(), "")
 
 
 def train_pca(run: Run, item: ItemKind, interaction: InteractionParams, params: PcaParams) -> Stage:

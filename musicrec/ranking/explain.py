@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, StringType, StructField, StructType
 
@@ -34,10 +35,26 @@ class _Catalogue:
     artists: list[str]
 
 
+@dataclass(frozen=True)
+class _Listeners:
+    """How many play each item: `count` of item `item_idx`, ascending."""
+
+    item_idx: NDArray[np.int32]
+    count: Ints
+
+    def sentence(self, item: int) -> str:
+        """How popular the item is, in words."""
+        row = int(np.searchsorted(self.item_idx, item))
+        count = int(self.count[row]) if row < len(self.item_idx) and self.item_idx[row] == item else 0
+        if not count:
+            return "new: no listener has played it yet"
+        return f"popular: played by {count} listener{'' if count == 1 else 's'}"
+
+
 def explain_discover(
-    recommendations: DataFrame, interactions: DataFrame, item_vectors: DataFrame, titles: DataFrame
+    lists: DataFrame, heard: DataFrame, item_vectors: DataFrame, titles: DataFrame, popularity: DataFrame
 ) -> DataFrame:
-    """The recommendations with a `reason` each.
+    """The lists with `reasons`, one for each item.
 
     A heard item j speaks for an offered item i by max(cos(v_i, v_j) − m_i, 0) × w_j, w_j = ln(1 + plays_j), where v
     are the item vectors less their mean, and m_i is the mean of the cosines over all that the listener heard, or 0 if
@@ -51,87 +68,98 @@ def explain_discover(
 
     Parameters
     ----------
-    recommendations : DataFrame (user_idx int, rank int, item_idx int, filled boolean, ...); other columns are kept.
-    interactions : DataFrame (user_idx int, item_idx int, plays long), one row per pair, of all listeners.
+    lists : DataFrame (user_idx int, items array<int>, scores array<double>, filled array<boolean>).
+    heard : DataFrame (user_idx int, heard array<int>, plays array<long>), side by side.
     item_vectors : DataFrame (item_idx int, vector array<float>, bias float) of one model.
     titles : DataFrame (item_idx int, artist string), one row per item.
+    popularity : DataFrame (item_idx int, listeners long), one row per item that was played.
 
     Returns
     -------
-    DataFrame as `recommendations` and reason string.
+    DataFrame as `lists` and reasons array<string>.
     """
-    shared = recommendations.sparkSession.sparkContext.broadcast(_catalogue(item_vectors, titles))
+    context = lists.sparkSession.sparkContext
+    shared = context.broadcast((_catalogue(item_vectors, titles), _listeners(popularity)))
 
     def explain(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        catalogue = shared.value
+        catalogue, listeners = shared.value
         for batch in batches:
-            offered, heard = read_lists(batch["offered"]), read_lists(batch["heard"])
-            plays = read_lists(batch["plays"])
-            texts: list[str | None] = []
+            offered, filled, known, plays = (read_lists(batch[name]) for name in ("items", "filled", "heard", "plays"))
+            texts: list[str] = []
             for i in range(batch.num_rows):
-                texts += _reasons(catalogue, offered[i], heard[i], plays[i])
-            reasons = write_lists(Ragged(np.array(texts, dtype=object), offered.starts), pa.string())
-            yield pa.RecordBatch.from_arrays([batch["rows"], reasons], ["rows", "reasons"])
+                spoken = _reasons(catalogue, offered[i], known[i], plays[i].astype(np.float64))
+                for text, item, is_filled in zip(spoken, offered[i].tolist(), filled[i].tolist(), strict=True):
+                    if is_filled:
+                        texts.append(f"{listeners.sentence(item)}; your plays gave too few personal picks")
+                    else:
+                        texts.append(text or listeners.sentence(item))
+            yield _with_reasons(batch, offered.starts, texts)
 
-    rows = F.array_sort(F.collect_list(F.struct("rank", "item_idx", F.struct("*").alias("row"))))
-    grouped = recommendations.groupBy("user_idx").agg(rows.alias("rows"))
-    own = F.array_sort(F.collect_list(F.struct("item_idx", F.col("plays").cast("double").alias("plays"))))
-    heard = interactions.groupBy("user_idx").agg(own.alias("own"))
-    blocks = grouped.join(heard, "user_idx", "left").select(
-        F.col("rows.row").alias("rows"),
-        F.col("rows.item_idx").alias("offered"),
-        F.col("own.item_idx").alias("heard"),
-        F.col("own.plays").alias("plays"),
-    )
-    schema = StructType([blocks.schema["rows"], StructField("reasons", ArrayType(StringType()))])
-    paired = blocks.mapInArrow(explain, schema).select(F.explode(F.arrays_zip("rows", "reasons")).alias("pair"))
-    spoken = paired.select("pair.rows.*", F.col("pair.reasons").alias("_artists"))
-    fallback = F.when(
-        F.col("filled"), F.concat(_popular(), F.lit("; your plays gave too few personal picks"))
-    ).otherwise(F.coalesce("_artists", _popular()))
-    joined = spoken.join(_listeners(interactions), "item_idx", "left")
-    return joined.select(*recommendations.columns, fallback.alias("reason"))
+    return _explained(lists, heard.select("user_idx", "heard", "plays"), explain)
 
 
-def explain_again(recommendations: DataFrame, interactions: DataFrame) -> DataFrame:
-    """The recommendations with a `reason` each: "you played it 12 times, last on 2014-06-20".
+def explain_again(lists: DataFrame, heard: DataFrame, popularity: DataFrame) -> DataFrame:
+    """The lists with `reasons`, one for each item: "you played it 12 times, last on 2014-06-20".
 
     Parameters
     ----------
-    recommendations : DataFrame (user_idx int, item_idx int, ...).
-    interactions : DataFrame (user_idx int, item_idx int, plays long, last_listened_at timestamp), one row per pair.
+    lists : DataFrame (user_idx int, items array<int>, scores array<double>, filled array<boolean>).
+    heard : DataFrame (user_idx int, heard array<int>, plays array<long>, last array<timestamp>), side by side, `heard`
+        ascending.
+    popularity : DataFrame (item_idx int, listeners long), one row per item that was played.
 
     Returns
     -------
-    DataFrame as `recommendations` and reason string; days are those of the session's time zone. A pair without an
-    interaction gets the popular's sentence.
+    DataFrame as `lists` and reasons array<string>; days are those of the session's time zone. An item that the
+    listener has not played gets the popular's sentence.
     """
-    own = interactions.select(
-        "user_idx", "item_idx", F.col("plays").alias("_plays"), F.col("last_listened_at").alias("_last")
-    )
-    once = F.col("_plays") == 1
-    count = F.when(once, F.lit("you played it once")).otherwise(F.format_string("you played it %d times", "_plays"))
-    day = F.date_format("_last", "yyyy-MM-dd")
-    last = F.coalesce(F.concat(F.when(once, F.lit(", on ")).otherwise(F.lit(", last on ")), day), F.lit(""))
-    reason = F.when(F.col("_plays") > 0, F.concat(count, last)).otherwise(_popular())
-    joined = recommendations.join(own, ["user_idx", "item_idx"], "left").join(
-        _listeners(interactions), "item_idx", "left"
-    )
-    return joined.select(*recommendations.columns, reason.alias("reason"))
+    shared = lists.sparkSession.sparkContext.broadcast(_listeners(popularity))
+
+    def explain(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            offered, known, plays = (read_lists(batch[name]) for name in ("items", "heard", "plays"))
+            days = pc.list_flatten(batch["days"]).to_pylist()
+            texts: list[str] = []
+            for i in range(batch.num_rows):
+                own, start = known[i], int(known.starts[i])
+                rows = np.searchsorted(own, offered[i])
+                for item, row in zip(offered[i].tolist(), rows.tolist(), strict=True):
+                    if row < len(own) and own[row] == item:
+                        texts.append(_played(int(plays.values[start + row]), days[start + row]))
+                    else:
+                        texts.append(shared.value.sentence(item))
+            yield _with_reasons(batch, offered.starts, texts)
+
+    days = F.transform("last", lambda last: F.date_format(last, "yyyy-MM-dd")).alias("days")
+    return _explained(lists, heard.select("user_idx", "heard", "plays", days), explain)
 
 
-def _popular() -> Column:
-    """A sentence from the column `_listeners`."""
-    count = F.coalesce(F.col("_listeners"), F.lit(0))
-    some = F.when(count == 1, F.lit("popular: played by 1 listener")).otherwise(
-        F.format_string("popular: played by %d listeners", count)
-    )
-    return F.when(count == 0, F.lit("new: no listener has played it yet")).otherwise(some)
+_KEPT = ("user_idx", "items", "scores", "filled")
 
 
-def _listeners(interactions: DataFrame) -> DataFrame:
-    """DataFrame (item_idx, _listeners long)."""
-    return interactions.groupBy("item_idx").agg(F.count_distinct("user_idx").alias("_listeners"))
+def _explained(
+    lists: DataFrame, own: DataFrame, explain: Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]
+) -> DataFrame:
+    rows = lists.select(*_KEPT).join(own, "user_idx", "left")
+    made_of = StructType([*(rows.schema[name] for name in _KEPT), StructField("reasons", ArrayType(StringType()))])
+    return rows.mapInArrow(explain, made_of)
+
+
+def _with_reasons(batch: pa.RecordBatch, starts: Ints, texts: list[str]) -> pa.RecordBatch:
+    reasons = write_lists(Ragged(np.array(texts, dtype=object), starts), pa.string())
+    return pa.RecordBatch.from_arrays([*(batch[name] for name in _KEPT), reasons], [*_KEPT, "reasons"])
+
+
+def _played(plays: int, day: str | None) -> str:
+    if plays == 1:
+        return "you played it once" + (f", on {day}" if day else "")
+    return f"you played it {plays} times" + (f", last on {day}" if day else "")
+
+
+def _listeners(popularity: DataFrame) -> _Listeners:
+    rows = popularity.select(F.col("item_idx").cast("int"), F.col("listeners").cast("long")).toArrow()
+    order = np.argsort(rows["item_idx"].to_numpy())
+    return _Listeners(rows["item_idx"].to_numpy()[order], rows["listeners"].to_numpy()[order])
 
 
 def _catalogue(item_vectors: DataFrame, titles: DataFrame) -> _Catalogue:

@@ -12,6 +12,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from musicrec.evaluation.baselines import artist_popular_lists, own_top_lists, popular_lists
 from musicrec.evaluation.splits import Shelf
+from musicrec.transforms.interactions import heard_items
 
 START = datetime(2014, 6, 20, tzinfo=UTC)
 USERS, ITEMS, NEW_USER = range(25), range(40), 77
@@ -84,12 +85,13 @@ def test_popular_is_by_listeners_then_plays_then_item(world: World, shelf: Shelf
 
 
 def test_own_top_is_by_plays_then_latest_then_item(world: World) -> None:
-    found = collected(own_top_lists(world.interactions, 5))
+    heard = heard_items(world.interactions)
+    found = collected(own_top_lists(heard, 5))
     for user in USERS:
         own = [pair for pair in world.pairs if pair.user == user]
         expected = sorted(own, key=lambda pair: (-pair.plays, START - pair.last, pair.item))[:5]
         assert found[user] == ([pair.item for pair in expected], [pair.plays for pair in expected])
-    assert collected(own_top_lists(world.interactions, 5, "discover")) == {user: ([], []) for user in USERS}
+    assert collected(own_top_lists(heard, 5, "discover")) == {user: ([], []) for user in USERS}
 
 
 @pytest.mark.parametrize("shelf", SHELVES)

@@ -6,10 +6,12 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
-from pyspark.sql import DataFrame, Row, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
+from musicrec.evaluation.baselines import popularity
 from musicrec.ranking import explain
 from musicrec.ranking.explain import explain_again, explain_discover
+from musicrec.transforms.interactions import heard_items
 
 ARTISTS = ["Boston", "Foghat", "Rush", "Yes", None, ""]
 N_ITEMS, N_USERS = 40, 8
@@ -33,12 +35,21 @@ def world() -> dict:
     return {"artist": artist, "vectors": vectors, "plays": plays, "offers": offers}
 
 
-def frames(spark: SparkSession, world: dict) -> tuple[DataFrame, DataFrame, DataFrame, DataFrame]:
+def frames(spark: SparkSession, world: dict) -> tuple[DataFrame, ...]:
+    """Lists, what was heard, item vectors, titles, popularity."""
     at = datetime(2014, 6, 20, 23, 30, tzinfo=UTC)
     pairs = [(u, i, n, at) for u, own in world["plays"].items() for i, n in own.items()]
+    interactions = spark.createDataFrame(pairs, "user_idx int, item_idx int, plays long, last_listened_at timestamp")
+    lists: dict[int, tuple[list, list, list]] = {}
+    for user, _, item, filled, score in world["offers"]:
+        for column, value in zip(lists.setdefault(user, ([], [], [])), (item, score, filled), strict=True):
+            column.append(value)
     return (
-        spark.createDataFrame(world["offers"], "user_idx int, rank int, item_idx int, filled boolean, score double"),
-        spark.createDataFrame(pairs, "user_idx int, item_idx int, plays long, last_listened_at timestamp"),
+        spark.createDataFrame(
+            [(user, *columns) for user, columns in lists.items()],
+            "user_idx int, items array<int>, scores array<double>, filled array<boolean>",
+        ),
+        heard_items(interactions),
         spark.createDataFrame(
             [(i, v.tolist(), 0.0) for i, v in world["vectors"].items()],
             "item_idx int, vector array<float>, bias float",
@@ -46,7 +57,20 @@ def frames(spark: SparkSession, world: dict) -> tuple[DataFrame, DataFrame, Data
         spark.createDataFrame(
             [(i, f"Song {i}", a) for i, a in enumerate(world["artist"])], "item_idx int, title string, artist string"
         ),
+        popularity(interactions),
     )
+
+
+Reasoned = tuple[int, int, int, bool, float, str]
+
+
+def in_rows(explained: DataFrame) -> list[Reasoned]:
+    """(user_idx, rank, item_idx, filled, score, reason) of every place of every list."""
+    return [
+        (row.user_idx, place + 1, item, row.filled[place], row.scores[place], row.reasons[place])
+        for row in explained.collect()
+        for place, item in enumerate(row["items"])
+    ]
 
 
 def cosine_of(v: np.ndarray, w: np.ndarray) -> float:
@@ -87,37 +111,37 @@ def expected_reason(world: dict, user: int, item: int, filled: bool) -> str:
 
 
 @pytest.fixture(scope="module")
-def discovered(spark: SparkSession, world: dict) -> list[Row]:
-    return explain_discover(*frames(spark, world)).collect()
+def discovered(spark: SparkSession, world: dict) -> list[Reasoned]:
+    return in_rows(explain_discover(*frames(spark, world)))
 
 
-def test_reasons_equal_the_formula(world: dict, discovered: list[Row]) -> None:
-    found = {(r.user_idx, r.rank, r.item_idx, r.filled, r.score): r.reason for r in discovered}
+def test_reasons_equal_the_formula(world: dict, discovered: list[Reasoned]) -> None:
+    found = {row[:5]: row[5] for row in discovered}
     assert found == {offer: expected_reason(world, offer[0], offer[2], offer[3]) for offer in world["offers"]}
     kinds = {re.sub(r"\d+|Boston|Foghat|Rush|Yes", "*", reason) for reason in found.values()}
     assert {"because you play * and *", "more of *, which you play", "popular: played by * listeners"} <= kinds
 
 
-def test_every_sentence_is_true(world: dict, discovered: list[Row]) -> None:
-    for row in discovered:
-        own = world["plays"].get(row.user_idx, {})
+def test_every_sentence_is_true(world: dict, discovered: list[Reasoned]) -> None:
+    for user, _, item, filled, _, reason in discovered:
+        own = world["plays"].get(user, {})
         heard_artists = {world["artist"][i] for i in own}
-        if match := re.fullmatch(r"because you play (.+?)(?: and (.+))?", row.reason):
+        if match := re.fullmatch(r"because you play (.+?)(?: and (.+))?", reason):
             assert {name for name in match.groups() if name} <= heard_artists
-        elif match := re.fullmatch(r"more of (.+), which you play", row.reason):
+        elif match := re.fullmatch(r"more of (.+), which you play", reason):
             assert match[1] in heard_artists
-            assert match[1] == world["artist"][row.item_idx]
+            assert match[1] == world["artist"][item]
         else:
-            match = re.fullmatch(FALLBACK + "(; your plays gave too few personal picks)?", row.reason)
-            assert match, row.reason
-            assert int(match[2] or 0) == sum(row.item_idx in plays for plays in world["plays"].values())
-            assert row.filled == bool(match[3])
+            match = re.fullmatch(FALLBACK + "(; your plays gave too few personal picks)?", reason)
+            assert match, reason
+            assert int(match[2] or 0) == sum(item in plays for plays in world["plays"].values())
+            assert filled == bool(match[3])
 
 
 def test_heard_items_in_small_blocks_and_other_partitions(
-    spark: SparkSession, world: dict, discovered: list[Row]
+    spark: SparkSession, world: dict, discovered: list[Reasoned]
 ) -> None:
-    recommendations, interactions, vectors, titles = frames(spark, world)
+    lists, heard, vectors, titles, known = frames(spark, world)
     catalogue = explain._catalogue(vectors, titles)
     own = world["plays"][0]
     cells = (np.arange(N_ITEMS, dtype=np.int32), np.array(list(own), np.int32), np.array(list(own.values()), float))
@@ -125,21 +149,29 @@ def test_heard_items_in_small_blocks_and_other_partitions(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(explain, "_HEARD_BLOCK", 2)
         assert explain._reasons(catalogue, *cells) == whole
-    again = explain_discover(recommendations.repartition(3, "score"), interactions.repartition(5), vectors, titles)
-    assert sorted(again.collect()) == sorted(discovered)
+    again = explain_discover(lists.repartition(3, "scores"), heard.repartition(5), vectors, titles, known)
+    assert sorted(in_rows(again)) == sorted(discovered)
 
 
 def test_again_tells_counts_and_days(spark: SparkSession) -> None:
     at = datetime(2014, 6, 20, 23, 30, tzinfo=UTC)
     pairs = [(1, 10, 12, at), (1, 11, 1, at), (2, 10, 3, None), (2, 12, 1000, at)]
     interactions = spark.createDataFrame(pairs, "user_idx int, item_idx int, plays long, last_listened_at timestamp")
-    offers = [(1, 1, 10), (1, 2, 11), (1, 3, 12), (2, 1, 10), (2, 2, 12)]
-    recommendations = spark.createDataFrame(offers, "user_idx int, rank int, item_idx int")
-    rows = explain_again(recommendations, interactions).orderBy("user_idx", "rank").collect()
-    assert [tuple(row) for row in rows] == [
+    lists = spark.createDataFrame(
+        [
+            (1, [10, 11, 12], [0.0] * 3, [False] * 3),
+            (2, [10, 12], [0.0] * 2, [False] * 2),
+            (3, [12, 9], [0.0] * 2, [False] * 2),
+        ],
+        "user_idx int, items array<int>, scores array<double>, filled array<boolean>",
+    )
+    rows = in_rows(explain_again(lists, heard_items(interactions), popularity(interactions)))
+    assert sorted((user, rank, item, reason) for user, rank, item, _, _, reason in rows) == [
         (1, 1, 10, "you played it 12 times, last on 2014-06-20"),
         (1, 2, 11, "you played it once, on 2014-06-20"),
         (1, 3, 12, "popular: played by 1 listener"),
         (2, 1, 10, "you played it 3 times"),
         (2, 2, 12, "you played it 1000 times, last on 2014-06-20"),
+        (3, 1, 12, "popular: played by 1 listener"),
+        (3, 2, 9, "new: no listener has played it yet"),
     ]

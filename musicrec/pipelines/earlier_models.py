@@ -1,0 +1,98 @@
+"""The models that earlier nights published: to go on from, and to be judged on what was played since."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from musicrec.io.runs import Run
+from musicrec.models.als_params import AlsParams
+from musicrec.models.embedding import EmbeddingModel, ItemMatrix, collect_items
+from musicrec.models.pca import PcaParams
+from musicrec.pipelines.fitting import SequenceFit
+from musicrec.transforms.interactions import InteractionParams, ItemKind
+
+_JOBS = {"als": "train_als", "pca": "train_pca", "lstm": "train_sequence"}
+
+
+def settings_of(
+    item: ItemKind, interaction: InteractionParams, als: AlsParams, pca: PcaParams, lstm: SequenceFit
+) -> dict[str, dict[str, Any]]:
+    """What decides each model, as ops.runs keeps it: by model, dotted key of the configuration → value."""
+    shared = {"recommend.item": item, "interactions": interaction.model_dump(mode="json")}
+    sequence = {
+        "lstm.model": lstm.model.model_dump(mode="json"),
+        "lstm.training": lstm.training.model_dump(mode="json"),
+        "lstm.valid_days": lstm.valid_days,
+        "sequences": lstm.windows.model_dump(mode="json"),
+    }
+    return {
+        "als": shared | {"als": als.model_dump(mode="json")},
+        "pca": shared | {"pca": pca.model_dump(mode="json")},
+        "lstm": shared | sequence,
+    }
+
+
+def published_on(run: Run, day: date, settings: Mapping[str, Mapping[str, Any]]) -> dict[str, EmbeddingModel]:
+    """The models that were trained on everything before `day`'s midnight with these settings; others are not there."""
+    lake = run.lakehouse
+    if not lake.exists("ops.models"):
+        return {}
+    rows = lake.read("ops.models").where((F.col("as_of") == F.lit(day)) & (F.col("seed") == run.seed)).collect()
+    found: dict[str, EmbeddingModel] = {}
+    for row in sorted(rows, key=lambda row: (row.trained_at, row.run_id)):
+        name = row.model
+        if name in settings and _has_settings(run, row.run_id, _JOBS[name], settings[name]):
+            users = _vectors(run, name, "models.user_vectors", row.user_vectors_version)
+            found[name] = EmbeddingModel(
+                name, users, _vectors(run, name, "models.item_vectors", row.item_vectors_version)
+            )
+    return found
+
+
+def als_items_before(run: Run, params: AlsParams) -> ItemMatrix | None:
+    """The item vectors of the newest ALS of an earlier night, to start from; None where there is none of this rank.
+
+    Only of an earlier night: a night that is run again starts from the same vectors.
+    """
+    lake = run.lakehouse
+    if not params.warm_iterations or not lake.exists("ops.models"):
+        return None
+    earlier = lake.read("ops.models").where((F.col("model") == "als") & (F.col("as_of") < F.lit(run.day)))
+    rows = earlier.orderBy(F.col("as_of").desc(), F.col("trained_at").desc(), "run_id").limit(1).collect()
+    if not rows or json.loads(rows[0].params).get("rank") != params.rank:
+        return None
+    items = collect_items(_vectors(run, "als", "models.item_vectors", rows[0].item_vectors_version))
+    run.log.info("als: starting from an earlier night", as_of=str(rows[0].as_of), items=len(items.item_idx))
+    return items
+
+
+def _has_settings(run: Run, run_id: str, job: str, settings: Mapping[str, Any]) -> bool:
+    rows = run.lakehouse.read("ops.runs").where((F.col("run_id") == run_id) & (F.col("job") == job)).collect()
+    if not rows:
+        return False
+    config = json.loads(rows[0].config)
+    return all(_at(config, key) == value for key, value in settings.items())
+
+
+def _at(config: Any, key: str) -> Any:
+    for part in key.split("."):
+        config = config.get(part) if isinstance(config, dict) else None
+    return config
+
+
+def _vectors(run: Run, name: str, table: str, version: int) -> DataFrame:
+    """A model's vectors as one run left them; what the job has read of the table otherwise stays noted."""
+    lake = run.lakehouse
+    noted = lake.versions_read.get(table)
+    rows = lake.read(table, version).where(F.col("model") == name).drop("model", "run_id")
+    if noted is None:
+        del lake.versions_read[table]
+    else:
+        lake.versions_read[table] = noted
+    return rows
