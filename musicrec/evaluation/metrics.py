@@ -140,14 +140,14 @@ def judged_lists(lists: DataFrame, relevant: DataFrame, models: Sequence[str] | 
 
     Parameters are those of `listener_metrics`; items is empty where the model has no list for the listener.
     """
-    if models is None:
-        names = lists.select("model").distinct()
-    else:
-        names = relevant.sparkSession.createDataFrame([(name,) for name in models], "model string")
     judged = relevant.select("user_idx", F.col("relevant").cast("array<int>"), F.col("candidates").cast("long"))
-    judged = judged.crossJoin(F.broadcast(names))
+    if models is None:
+        judged = judged.crossJoin(F.broadcast(lists.select("model").distinct()))
+    else:
+        judged = judged.withColumn("model", F.explode(F.array(*(F.lit(name) for name in models))))
     listed = lists.select("model", "user_idx", F.col("items").cast("array<int>"))
-    joined = judged.join(listed, ["model", "user_idx"], how="left")
+    # The relevant items are the smaller side: hashed, so that no list is sorted.
+    joined = listed.join(judged.hint("shuffle_hash"), ["model", "user_idx"], how="right")
     items_or_none = F.coalesce(F.col("items"), F.array().cast("array<int>")).alias("items")
     return joined.select("model", "user_idx", "relevant", "candidates", items_or_none)
 
