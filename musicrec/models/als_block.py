@@ -23,7 +23,7 @@ Floats32 = NDArray[np.float32]
 Floats64 = NDArray[np.float64]
 
 # Where every row is solved until nothing changes: the residual beside the right-hand side, and the most steps.
-_SOLVED, _MOST_STEPS = np.float32(1e-6), 32
+_SOLVED, _MOST_STEPS = np.float32(1e-5), 32
 
 # Listeners whose loss is added up together: float64 copies of all would double the memory.
 _PART = 65_536
@@ -140,20 +140,42 @@ def alternate(
 
 
 def _solve_users(block: Block, params: AlsParams, items: Floats32, users: Floats32, fully: bool) -> None:
+    gram = np.float32(params.unobserved_weight) * (items.T @ items)
+    if fully:
+        solve_fully(block.by_user, block.items, params, items, gram, users)
+    else:
+        penalties = params.penalties(block.by_user.counts, block.items)
+        _solve(block.by_user, penalties, params, items, gram, users, params.steps, np.float32(0))
+
+
+def solve_fully(
+    rows: SparseRows, others: int, params: AlsParams, items: Floats32, gram: Floats32, users: Floats32
+) -> None:
+    """Solve listeners until nothing changes, in place.
+
+    Parameters
+    ----------
+    rows : their entries, values alpha × weight.
+    others : how many items have a vector.
+    items : [width × rank], 0 where an item has none; gram : α₀ itemsᵀ items.
+    users : [rows × rank] where to begin.
+    """
+    _solve(rows, params.penalties(rows.counts, others), params, items, gram, users, _MOST_STEPS, _SOLVED)
+
+
+def _solve(
+    rows: SparseRows,
+    penalties: Floats32,
+    params: AlsParams,
+    items: Floats32,
+    gram: Floats32,
+    users: Floats32,
+    steps: int,
+    tolerance: np.float32,
+) -> None:
+    entries = (rows.starts, rows.columns, rows.values)
     unobserved = np.float32(params.unobserved_weight)
-    rows = block.by_user
-    solve_rows(
-        rows.starts,
-        rows.columns,
-        rows.values,
-        items,
-        unobserved * (items.T @ items),
-        params.penalties(rows.counts, block.items),
-        unobserved,
-        users,
-        _MOST_STEPS if fully else params.steps,
-        _SOLVED if fully else np.float32(0),
-    )
+    solve_rows(*entries, items, gram, penalties, unobserved, users, steps, tolerance)
 
 
 def _improve_items(

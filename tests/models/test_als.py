@@ -85,7 +85,7 @@ def test_recovers_the_planted_groups(fitted: EmbeddingModel) -> None:
 def test_listener_vectors_solve_the_normal_equations(fitted: EmbeddingModel) -> None:
     """Listeners are solved last, so with the items fixed they are exact: pins alpha and the penalty's scaling."""
     x, y = factors(fitted)
-    np.testing.assert_allclose(x, solve_side(planted(), y, PARAMS), atol=2e-5)
+    np.testing.assert_allclose(x, solve_side(planted(), y, PARAMS), atol=1e-4)
 
 
 def test_loss_is_the_dense_one_and_as_low_as_an_independent_fit(fitted: EmbeddingModel) -> None:
