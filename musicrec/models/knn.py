@@ -114,7 +114,7 @@ def _arrays(matrix: RowMatrix) -> dict[str, Array]:
         "terms": matrix.left.indices.astype(np.int32),
         "factors": matrix.left.data,
         "starts": matrix.right.indptr.astype(np.int64),
-        "columns": matrix.right.indices.astype(np.int32),
+        "columns": matrix.right.indices.astype(np.uint32),
         "values": matrix.right.data,
         "own_sizes": matrix.own_sizes,
         "sizes": matrix.sizes,
@@ -124,8 +124,8 @@ def _arrays(matrix: RowMatrix) -> dict[str, Array]:
 
 
 def _bounds(work: Array, parallelism: int) -> list[int]:
-    """Where the tasks' ranges of rows begin, and the end: about equal work, four tasks or more for each slot."""
+    """Where the tasks' ranges of rows begin, and the end: about equal work, two tasks or more for each slot."""
     done = np.cumsum(work + _ROW_WORK)
-    tasks = min(max(4 * parallelism, int(done[-1] // _TASK_WORK) + 1), len(work))
+    tasks = min(max(2 * parallelism, int(done[-1] // _TASK_WORK) + 1), len(work))
     cuts = np.searchsorted(done, np.arange(1, tasks) * (done[-1] / tasks), side="left") + 1
     return [int(cut) for cut in np.unique(np.concatenate([[0], cuts, [len(work)]]))]

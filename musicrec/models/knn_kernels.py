@@ -136,7 +136,7 @@ def _take_scores(
             score /= own_sizes[row] * sizes[column] + shrinkage
         scores[at] = score
         bucket = min(max((bits[at] >> _SHIFT) - _FIRST, 0), _BUCKETS - 1)
-        tally[bucket] += 1
+        tally[np.uint32(bucket)] += 1
         top = max(top, bucket)
     return top
 
@@ -198,10 +198,12 @@ def top_products(
 ) -> Any:
     """The k largest entries > 0 of the rows first .. last − 1 of L M, L and M sparse, none of their values negative.
 
+    Indices are unsigned where the loops are hot, so that no code is made for those that count from the end.
+
     Parameters
     ----------
     rows, terms, factors : L by rows: row r has `factors` at columns `terms`, from rows[r] to rows[r + 1].
-    starts, columns, values : M by rows.
+    starts, columns, values : M by rows, its columns uint32.
     own_sizes, sizes : of L's rows and M's columns: an entry is divided by own_sizes[r] × sizes[c] + shrinkage. Empty
         where nothing is to be divided.
     left_out_starts, left_out : columns that row r may not hold, from left_out_starts[r] to left_out_starts[r + 1].
@@ -214,7 +216,7 @@ def top_products(
     """
     width = len(names)
     k = min(k, width)
-    sums, scores, reached = np.zeros(width), np.empty(width + 1), np.empty(width + 1, np.int32)
+    sums, scores, reached = np.zeros(width), np.empty(width + 1), np.empty(width + 1, np.uint32)
     tally = np.zeros(_BUCKETS, np.int64)
     lows, highs = np.empty(64, np.int64), np.empty(64, np.int64)
     counts = np.zeros(last - first, np.int64)

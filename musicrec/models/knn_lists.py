@@ -52,7 +52,7 @@ def knn_lists(neighbours: DataFrame, interactions: DataFrame, heard: DataFrame, 
     else:
         names, terms, matrix = _user_side(interactions)
         own = neighbours.select("user_idx", F.col("neighbours").alias("terms"), F.col("scores").alias("factors"))
-    arrays = {"starts": matrix.indptr.astype(np.int64), "columns": matrix.indices.astype(np.int32)}
+    arrays = {"starts": matrix.indptr.astype(np.int64), "columns": matrix.indices.astype(np.uint32)}
     arrays |= {"values": matrix.data, "names": names, "terms": terms}
     shared = SharedArrays(interactions.sparkSession, arrays)
 

@@ -173,7 +173,7 @@ def test_the_kernel_keeps_the_best_of_any_row(
     out = [np.flatnonzero(rng.random(width) < 0.1) for _ in range(3)]
     frozen = [
         np.cumsum([0, *np.diff(l_rows.indptr)]), l_rows.indices.astype(np.int32), l_rows.data,
-        r_rows.indptr.astype(np.int64), r_rows.indices.astype(np.int32), r_rows.data,
+        r_rows.indptr.astype(np.int64), r_rows.indices.astype(np.uint32), r_rows.data,
         np.zeros(0), np.zeros(0), np.cumsum([0, *map(len, out)]), np.concatenate(out).astype(np.int32), names,
     ]  # fmt: skip
     for array in frozen:
