@@ -45,6 +45,7 @@ def benchmark_session(driver_memory: str = "4g", cores: int = 2, conf: Mapping[s
         "spark.sql.execution.arrow.pyspark.enabled": "true",
         "spark.serializer": "org.apache.spark.serializer.KryoSerializer",
         "spark.driver.maxResultSize": "0",
+        "spark.python.daemon.module": "musicrec.worker_daemon",
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         **(conf or {}),
