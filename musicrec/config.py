@@ -12,11 +12,13 @@ from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from musicrec.errors import ConfigError
 from musicrec.models.als import AlsParams
+from musicrec.models.knn_matrix import KnnParams
 from musicrec.models.lstm import LstmParams
 from musicrec.models.pca import PcaParams
 from musicrec.models.training import TrainingParams
 from musicrec.params import Params
 from musicrec.pipelines.settings import EvaluateParams, RecommendParams, ShelfHybrids
+from musicrec.pipelines.similar import SimilarParams
 from musicrec.spark import SparkParams
 from musicrec.transforms.interactions import InteractionParams
 from musicrec.transforms.listens import ListenRules
@@ -78,6 +80,8 @@ class Config(Params):
     als: AlsParams = AlsParams()
     pca: PcaParams = PcaParams()
     lstm: SequenceModelConfig = SequenceModelConfig()
+    knn: KnnParams = KnnParams()
+    similar: SimilarParams = SimilarParams()
     hybrid: ShelfHybrids
     recommend: RecommendParams = RecommendParams()
     evaluate: EvaluateParams = EvaluateParams()

@@ -339,6 +339,23 @@ _TABLES = (
         },
     ),
     Table(
+        "gold.similar_tracks",
+        ("model", "item", "rank"),
+        "an item that is like another, best first; title and artist are its own, model says by what",
+        "train_knn",
+        {
+            "model": STRING,
+            "item": STRING,
+            "rank": INT,
+            "similar": STRING,
+            "title": STRING,
+            "artist": STRING,
+            "score": DOUBLE,
+            "as_of": DATE,
+            "run_id": STRING,
+        },
+    ),
+    Table(
         "gold.evaluation",
         ("as_of", "shelf", "model", "metric", "k"),
         "how good each model's lists were on listens it had not seen; k = 0 where a metric has no cut-off",

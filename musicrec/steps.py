@@ -18,6 +18,7 @@ from musicrec.pipelines.fitting import SequenceFit
 from musicrec.pipelines.ingest_listens import ingest_listens
 from musicrec.pipelines.ingest_tracks import ingest_tracks
 from musicrec.pipelines.recommend import recommend
+from musicrec.pipelines.similar import train_knn
 from musicrec.pipelines.train import train_als, train_pca, train_sequence
 
 
@@ -79,6 +80,10 @@ def _train_sequence(run: Run, config: Config, sources: Sources) -> Stage:
     return train_sequence(run, config.recommend.item, config.interactions, _sequence_fit(config), files)
 
 
+def _train_knn(run: Run, config: Config, sources: Sources) -> Stage:
+    return train_knn(run, config.recommend.item, config.interactions, config.knn, config.similar)
+
+
 def _recommend(run: Run, config: Config, sources: Sources) -> Stage:
     return recommend(run, config.interactions, config.recommend, config.hybrid)
 
@@ -109,6 +114,7 @@ STEPS: Mapping[str, Step] = {
     "train_als": _train_als,
     "train_pca": _train_pca,
     "train_sequence": _train_sequence,
+    "train_knn": _train_knn,
     "recommend": _recommend,
     "evaluate": _evaluate,
 }

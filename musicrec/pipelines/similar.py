@@ -1,0 +1,103 @@
+"""Which items are alike: nearest neighbours over the matrix of listeners and, where asked for, by models' vectors."""
+
+from __future__ import annotations
+
+from functools import reduce
+from typing import Literal
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from musicrec.errors import InputError
+from musicrec.io.runs import Run, Stage
+from musicrec.models.embedding import EmbeddingModel
+from musicrec.models.knn import fit_knn
+from musicrec.models.knn_matrix import KnnParams
+from musicrec.params import Params
+from musicrec.pipelines.train import load_vectors
+from musicrec.pipelines.training_data import TrainingData, training_data
+from musicrec.ranking.topn import top_n
+from musicrec.transforms.interactions import InteractionParams, ItemKind
+
+KNN = "knn"
+
+
+class SimilarParams(Params):
+    """What gold.similar_tracks holds beside the neighbours over the matrix.
+
+    Attributes
+    ----------
+    models : trained models by whose vectors, too, each item's nearest are published: as many, by the cosine.
+    """
+
+    models: tuple[Literal["als", "pca", "lstm"], ...] = ()
+
+
+def train_knn(
+    run: Run, item: ItemKind, interaction: InteractionParams, params: KnnParams, similar: SimilarParams
+) -> Stage:
+    """Replace gold.similar_tracks in one commit: each played item's nearest, best first, under the name of each model.
+
+    Raises
+    ------
+    InputError, TableMissingError : no plays of this kind of item, or one of `similar.models` was never trained.
+    """
+    data = training_data(run, item, interaction)
+    played = data.interactions.select("item_idx").distinct()
+    found = {KNN: fit_knn(data.interactions, params)}
+    for name in similar.models:
+        found[name] = vector_neighbours(_item_vectors(run, name).join(played, "item_idx", "left_semi"), params.k)
+    rows = [_rows(neighbours, data).withColumn("model", F.lit(name)) for name, neighbours in found.items()]
+    marks = {"as_of": F.lit(run.day), "run_id": F.lit(run.run_id)}
+    made = reduce(DataFrame.unionByName, rows).withColumns(marks)
+    # In the order of items, so that an app that asks for one reads few row groups.
+    ordered = made.repartitionByRange("item").sortWithinPartitions("item", "model", "rank")
+    run.lakehouse.overwrite("gold.similar_tracks", ordered)
+    written = run.lakehouse.read("gold.similar_tracks")
+    counts = written.agg(F.count("*"), F.count_distinct("item")).collect()[0]
+    items = played.count()
+    run.metric("items_with_neighbours", counts[1])
+    return Stage(data.interactions.count(), counts[0], f"{counts[1]:,} of {items:,} items have neighbours")
+
+
+def vector_neighbours(item_vectors: DataFrame, k: int) -> DataFrame:
+    """The k items with the highest cosine to each item, itself left out, exactly.
+
+    Parameters
+    ----------
+    item_vectors : DataFrame (item_idx int, vector array<float>), one row per item.
+
+    Returns
+    -------
+    DataFrame (item_idx int, neighbours array<int>, scores array<double>), best first.
+    """
+    unbiased = item_vectors.select("item_idx", "vector", F.lit(0.0).cast("float").alias("bias"))
+    asking = item_vectors.select(F.col("item_idx").alias("user_idx"), "vector")
+    itself = item_vectors.select(F.col("item_idx").alias("user_idx"), "item_idx")
+    lists = top_n(EmbeddingModel("items", asking, unbiased), itself, k, "discover", metric="cosine")
+    return lists.select(F.col("user_idx").alias("item_idx"), F.col("items").alias("neighbours"), "scores")
+
+
+def _item_vectors(run: Run, name: str) -> DataFrame:
+    vectors = load_vectors(run, name, "item_vectors")
+    if vectors.isEmpty():
+        location = run.lakehouse.location("models.item_vectors")
+        raise InputError(f"table models.item_vectors at {location}", f"vectors of the model {name}", "none")
+    return vectors
+
+
+def _rows(neighbours: DataFrame, data: TrainingData) -> DataFrame:
+    """(item, rank, similar, title, artist, score): one row per neighbour, with its names."""
+    entries = F.posexplode(F.arrays_zip("neighbours", "scores")).alias("place", "entry")
+    ranked = neighbours.select("item_idx", entries).select(
+        "item_idx",
+        (F.col("place") + 1).alias("rank"),
+        F.col("entry.neighbours").alias("similar_idx"),
+        F.col("entry.scores").alias("score"),
+    )
+    asked = data.items.select("item_idx", F.col("item_id").alias("item"))
+    offered = data.items.select(
+        F.col("item_idx").alias("similar_idx"), F.col("item_id").alias("similar"), "title", "artist"
+    )
+    named = ranked.join(asked, "item_idx", "inner").join(offered, "similar_idx", "inner")
+    return named.select("item", "rank", "similar", "title", "artist", "score")
