@@ -5,8 +5,8 @@
 Both read the same two parquet tables of array columns: (model, user_idx, items) and (user_idx, relevant, candidates).
 Engines, each from parquet to the means of the metrics that both have:
 
-- musicrec: `listener_metrics`, every metric of every listener in one pass, and the means of its columns. It does more
-  than is compared: 9 metrics at each cut-off, and auc.
+- musicrec: `evaluate_lists`, all means in one pass. It does more than is compared: 9 metrics at each cut-off, auc,
+  coverage.
 - musicrec_table: `summarise`, the nightly's whole table: all means, coverage, bootstrap intervals of NDCG.
 - mllib: a RankingEvaluator a metric and cut-off, on the joined and cast tables kept in memory.
 - mllib_uncached: the same without keeping them.
@@ -30,12 +30,13 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from benchmarks.measure import Row, benchmark_session, measured, print_rows, write_json
-from musicrec.evaluation.metrics import listener_metrics
+from musicrec.evaluation.metrics import ItemFacts, metric_columns
+from musicrec.evaluation.one_pass import evaluate_lists
 from musicrec.evaluation.summary import EvaluationParams, summarise
 
 KS = (10, 50)
 MODEL = "model"
-# Ours → MLlib's name, which takes k where the flag says so. MLlib's meanAveragePrecision is ours at the list's length.
+# Ours → MLlib's name; its meanAveragePrecision is ours at the list's length.
 SHARED = {
     "precision": "precisionAtK",
     "recall": "recallAtK",
@@ -75,7 +76,7 @@ def main(listeners: int, length: int, items: int, seed: int, engines: str, json_
             rows.append({"engine": engine, "seconds": seconds, "peak_mb": peak, **workload})
     session.stop()
     write_json(rows, json_path)
-    print_rows(rows, f"{len(SHARED) * len(KS) + 1} metrics of {listeners * length:,} rows of lists", "musicrec")
+    print_rows(rows, f"{len(_shared_columns(length))} metrics of {listeners * length:,} rows of lists", "musicrec")
     worst = largest_difference(means)
     print(f"largest difference of a mean: {worst:.1e}")
     if worst > 1e-9:
@@ -143,17 +144,17 @@ def _read(session: SparkSession, folder: Path, name: str) -> DataFrame:
 
 def _shared_columns(length: int) -> dict[str, tuple[str, int]]:
     """Our column → MLlib's metric and k."""
-    columns = {f"{ours}_{k}": (theirs, k) for ours, theirs in SHARED.items() for k in KS}
+    # MLlib's meanAveragePrecision divides by all relevant items, ours by no more than k: the same while |R| ≤ length.
+    columns = {f"{ours}_{k}": (theirs, k) for ours, theirs in SHARED.items() for k in (*KS, length)}
     return columns | {f"map_{length}": ("meanAveragePrecision", 0)}
 
 
 def _ours(session: SparkSession, folder: Path, length: int) -> Means:
     lists, relevant, items = (_read(session, folder, name) for name in ("lists", "relevant", "items"))
-    found = listener_metrics(lists, relevant, items, (*KS, length), models=[MODEL])
-    row = found.agg(*(F.avg(name).alias(name) for name in _shared_columns(length))).first()
-    assert row is not None
-    # MLlib divides by all relevant items, ours by no more than the list holds: the same while |R| ≤ length.
-    return {name: float(row[name]) for name in _shared_columns(length)}
+    ks = (*KS, length)
+    found = evaluate_lists(lists, relevant, ItemFacts.collect(items), ks, ["ndcg_10"], [MODEL])
+    means = {name: found.totals[0].mean(place) for place, name in enumerate(metric_columns(ks))}
+    return {name: means[name] or 0.0 for name in _shared_columns(length)}
 
 
 def _our_table(session: SparkSession, folder: Path, length: int) -> Means:

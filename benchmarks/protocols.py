@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from benchmarks.protocol_files import ints_by_line, one_file, pairs_by_line, read_columns, read_negatives
 from musicrec.errors import InputError
+from musicrec.evaluation.judged import Judged
 from musicrec.evaluation.metrics import ItemFacts, measure, metric_columns
 from musicrec.models.blocks import Ragged
 
@@ -105,7 +106,8 @@ class Task:
         relevant = Ragged(wanted.values, np.concatenate([[0], np.cumsum(np.diff(wanted.starts)[judged])]))
         lists = Ragged(best.ravel(), np.arange(0, best.size + 1, self.k))
         nothing = ItemFacts.of(np.zeros(0, np.int64), np.zeros(0), np.zeros(0))
-        values = measure(lists, relevant, np.full(len(judged), self.items), nothing, [self.k])
+        listeners = Judged(judged, relevant, np.full(len(judged), self.items))
+        values = measure(lists, listeners, np.arange(len(judged)), nothing, [self.k])
         means = dict(zip(metric_columns([self.k]), values.mean(axis=1), strict=True))
         return {name: float(means[column]) for name, column in self.figures.items()}
 

@@ -98,7 +98,8 @@ def _write(
 
 @njit(
     types.void(
-        *(_INT32, _INT64, _INT32, _INT64, _INT64, _FLOAT64, _INT64, _INT64, _FLOAT64, _FLOAT64, types.float64[:, ::1])
+        *(_INT32, _INT64, _INT32, _INT64, _INT64, _INT64),
+        *(_FLOAT64, _INT64, _INT64, _FLOAT64, _FLOAT64, types.float64[:, ::1]),
     ),
     cache=True,
     nogil=True,
@@ -110,6 +111,7 @@ def measure_lists(
     relevant: Array,
     relevant_starts: Array,
     candidates: Array,
+    listener: Array,
     information: Array,
     artist: Array,
     ks: Array,
@@ -123,7 +125,8 @@ def measure_lists(
     ----------
     items, starts : the lists, best first.
     relevant, relevant_starts : each listener's relevant items, each once.
-    candidates : [lists] how many items there were to rank.
+    candidates : [listeners] how many items there were to rank.
+    listener : [lists] whose list it is: the place in `relevant` and `candidates`.
     information : [catalogue + 1] bits an item; the last place is for an item beyond the catalogue.
     artist : [catalogue] artist numbers ≥ 0; a negative one is an item's own.
     ks : cut-offs, ascending, each once.
@@ -134,16 +137,17 @@ def measure_lists(
     """
     lists = len(starts) - 1
     longest, widest = int(ks[-1]), 1
-    for at in range(lists):
-        widest = max(widest, relevant_starts[at + 1] - relevant_starts[at])
+    for row in listener:
+        widest = max(widest, relevant_starts[row + 1] - relevant_starts[row])
     wanted_keys = np.empty(1 << _bits_for(widest), np.int64)
     is_found = np.empty(len(wanted_keys), np.bool_)
     artist_bits = _bits_for(longest)
     artist_keys = np.empty(1 << artist_bits, np.int64)
     artist_counts = np.empty(1 << artist_bits, np.int64)
     for at in range(lists):
-        wanted = relevant_starts[at + 1] - relevant_starts[at]
-        bits = _fill(wanted_keys, is_found, relevant[relevant_starts[at] : relevant_starts[at + 1]])
+        first_wanted, after_wanted = relevant_starts[listener[at]], relevant_starts[listener[at] + 1]
+        wanted = after_wanted - first_wanted
+        bits = _fill(wanted_keys, is_found, relevant[first_wanted:after_wanted])
         artist_keys[:] = _EMPTY
         hits, misses_above_hits, first, same_pairs, cut = 0, 0, 0, 0, 0
         gain, precisions, told = 0.0, 0.0, 0.0
@@ -171,7 +175,7 @@ def measure_lists(
         for short in range(cut, len(ks)):
             k = ks[short]
             _write(out, at, short, k, length, wanted, hits, first, gain, precisions, told, same_pairs, best_gain)
-        others = candidates[at] - wanted
+        others = candidates[listener[at]] - wanted
         wins = hits * others - misses_above_hits
         unlisted_pairs = (wanted - hits) * (others - (length - hits))
         pairs = wanted * others

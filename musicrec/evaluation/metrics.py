@@ -28,7 +28,8 @@ from pyspark.core.broadcast import Broadcast
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from musicrec.models.blocks import Ragged, read_lists
+from musicrec.evaluation.judged import Judged, judged_lists, read_judged
+from musicrec.models.blocks import Ragged
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -79,14 +80,14 @@ class ItemFacts:
         return cls.of(*(rows[name].to_numpy() for name in ("item_idx", "plays", "artist_idx")))
 
 
-def measure(lists: Ragged, relevant: Ragged, candidates: Ints, facts: ItemFacts, ks: Sequence[int]) -> Floats:
+def measure(lists: Ragged, judged: Judged, rows: Ints, facts: ItemFacts, ks: Sequence[int]) -> Floats:
     """Every metric of every list.
 
     Parameters
     ----------
     lists : item_idx of each list, best first; an item that comes again is a hit only the first time.
-    relevant : item_idx that are relevant for each list, each once.
-    candidates : [lists] how many items there were to rank.
+    judged : the listeners.
+    rows : [lists] whose list it is: the place in `judged`.
     facts : of the items.
     ks : the cut-offs, ascending, each once.
 
@@ -100,8 +101,8 @@ def measure(lists: Ragged, relevant: Ragged, candidates: Ints, facts: ItemFacts,
     values = np.empty((len(RANK_METRICS) * len(ks) + 1, len(lists)))
     measure_lists(
         *(np.ascontiguousarray(lists.values, np.int32), lists.starts),
-        *(np.ascontiguousarray(relevant.values, np.int32), relevant.starts),
-        np.ascontiguousarray(candidates, np.int64),
+        *(np.ascontiguousarray(judged.relevant.values, np.int32), judged.relevant.starts),
+        *(np.ascontiguousarray(judged.candidates, np.int64), rows),
         *(facts.information, facts.artist),
         *(np.array(ks, np.int64), discount, np.cumsum(discount), values),
     )
@@ -135,40 +136,17 @@ def listener_metrics(
     return judged_lists(lists, relevant, models).mapInArrow(_measurer(facts, tuple(ks)), schema)
 
 
-def judged_lists(lists: DataFrame, relevant: DataFrame, models: Sequence[str] | None) -> DataFrame:
-    """A row for each model and judged listener: DataFrame (model, user_idx, relevant, candidates, items).
-
-    Parameters are those of `listener_metrics`; items is empty where the model has no list for the listener.
-    """
-    judged = relevant.select("user_idx", F.col("relevant").cast("array<int>"), F.col("candidates").cast("long"))
-    if models is None:
-        judged = judged.crossJoin(F.broadcast(lists.select("model").distinct()))
-    else:
-        judged = judged.withColumn("model", F.explode(F.array(*(F.lit(name) for name in models))))
-    listed = lists.select("model", "user_idx", F.col("items").cast("array<int>"))
-    # The relevant items are the smaller side: hashed, so that no list is sorted.
-    joined = listed.join(judged.hint("shuffle_hash"), ["model", "user_idx"], how="right")
-    items_or_none = F.coalesce(F.col("items"), F.array().cast("array<int>")).alias("items")
-    return joined.select("model", "user_idx", "relevant", "candidates", items_or_none)
-
-
-def read_judged(batch: pa.RecordBatch) -> tuple[Ragged, Ragged, Ints]:
-    """A batch of `judged_lists`: the lists, the relevant items and the numbers of candidates."""
-    candidates = batch["candidates"].to_numpy(zero_copy_only=False)
-    return read_lists(batch["items"]), read_lists(batch["relevant"]), candidates
-
-
 def _measurer(
     facts: Broadcast[ItemFacts], ks: tuple[int, ...]
 ) -> Callable[[Iterable[pa.RecordBatch]], Iterable[pa.RecordBatch]]:
     def measured(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         cuts = sorted(set(ks))
         for batch in batches:
-            lists, relevant, candidates = read_judged(batch)
-            found = measure(lists, relevant, candidates, facts.value, cuts)
+            lists, judged = read_judged(batch)
+            found = measure(lists, judged, np.arange(len(lists)), facts.value, cuts)
             columns = dict(zip(metric_columns(cuts), found, strict=True))
             values = [pa.array(columns[name], mask=np.isnan(columns[name])) for name in metric_columns(ks)]
-            counts = [pa.array(np.diff(ragged.starts), pa.int32()) for ragged in (relevant, lists)]
+            counts = [pa.array(np.diff(ragged.starts), pa.int32()) for ragged in (judged.relevant, lists)]
             names = ["model", "user_idx", "relevant", "listed", *metric_columns(ks)]
             yield pa.RecordBatch.from_arrays([batch["model"], batch["user_idx"], *counts, *values], names=names)
 

@@ -9,13 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
 from musicrec.errors import InputError
 from musicrec.evaluation.bootstrap import BootstrapParams, interval, resampled_means
 from musicrec.evaluation.metrics import ItemFacts, metric_columns
-from musicrec.evaluation.totals import Totals, collect_totals, kept_values, one_pass
-from musicrec.models.blocks import read_lists
+from musicrec.evaluation.one_pass import evaluate_lists
+from musicrec.evaluation.totals import Totals
 from musicrec.params import Params
 
 
@@ -81,17 +80,13 @@ def summarise(
     """
     ks = sorted(set(params.ks))
     facts = ItemFacts.collect(items)
-    passed = one_pass(lists, relevant, facts, ks, [f"ndcg_{k}" for k in ks], models).persist()
-    try:
-        totals = dict(sorted(collect_totals(passed, ks).items()))
-        if totals and params.baseline not in totals:
-            raise InputError("the evaluation's baseline", f"one of {', '.join(totals)}", params.baseline)
-        ndcg = _by_listener(kept_values(passed), list(totals)) if totals else None
-    finally:
-        passed.unpersist()
-    scores = [score for model, sums in totals.items() for score in _of_model(model, sums, ks, facts)]
-    if ndcg is not None:
-        intervals = _intervals(ndcg, list(totals), ks, params, seed)
+    found = evaluate_lists(lists, relevant, facts, ks, [f"ndcg_{k}" for k in ks], models)
+    if found.models and params.baseline not in found.models:
+        raise InputError("the evaluation's baseline", f"one of {', '.join(found.models)}", params.baseline)
+    by_model = zip(found.models, found.totals, strict=True)
+    scores = [score for model, totals in by_model for score in _of_model(model, totals, ks, facts)]
+    if found.models:
+        intervals = _intervals(found.kept, found.models, ks, params, seed)
         drawn = {score[:3] for score in intervals}
         scores = [score for score in scores if score[:3] not in drawn] + intervals
     return lists.sparkSession.createDataFrame(sorted(scores, key=lambda score: score[:3]), SCORES)
@@ -131,16 +126,3 @@ def _intervals(
                     ends = float(value[place]), float(low[place]), float(high[place])
                     scores.append(Score(model, metric, k, *ends, len(ndcg)))
     return scores
-
-
-def _by_listener(kept: DataFrame, models: Sequence[str]) -> NDArray[np.float64]:
-    """[listeners, models, columns], listeners in the order of user_idx: a draw means the same one for each model."""
-    codes = F.array_position(F.array(*(F.lit(model) for model in models)), F.col("model")).cast("int")
-    rows = kept.select(codes.alias("model"), "user_idx", "kept").toArrow()
-    order = np.lexsort((rows["model"].to_numpy(), rows["user_idx"].to_numpy()))
-    listeners = rows["user_idx"].to_numpy()[order]
-    if len(listeners) != len(models) * len(np.unique(listeners)):
-        raise InputError("the lists to judge", "at most one for a model and listener", "more")
-    values = read_lists(rows["kept"].combine_chunks()).values.reshape(len(listeners), -1)[order]
-    by_listener: NDArray[np.float64] = values.reshape(-1, len(models), values.shape[1])
-    return by_listener

@@ -5,21 +5,20 @@ Sums are of integers and sets of items are bits, so neither the partitions nor t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pyspark.core.broadcast import Broadcast
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from musicrec.evaluation.metrics import Floats, ItemFacts, judged_lists, measure, metric_columns, read_judged
+from musicrec.evaluation.metrics import Floats, ItemFacts, metric_columns
 from musicrec.models.blocks import Ragged
 
-# `user_idx` and `kept` are of a listener's row, the two last of a row of totals.
-_PASS = "model string, user_idx int, kept array<double>, totals array<long>, shown binary"
+# A row of it is of a listener (user_idx, kept) or of all that a task saw of a model (totals, shown).
+PASS_SCHEMA = "model string, user_idx int, kept array<double>, totals array<long>, shown binary"
 # Of a metric in `totals`: the count, the high and the low word of the sum.
 _WORDS = 3
 
@@ -54,39 +53,9 @@ class Totals:
         return Totals(self.counts + other.counts, self.sums + other.sums, self.shown | other.shown)
 
 
-def one_pass(
-    lists: DataFrame,
-    relevant: DataFrame,
-    facts: ItemFacts,
-    ks: Sequence[int],
-    kept: Sequence[str],
-    models: Sequence[str] | None = None,
-) -> DataFrame:
-    """Measure all lists and add up, in one stage.
-
-    Parameters
-    ----------
-    lists, relevant, models : as of `metrics.listener_metrics`.
-    facts : of the catalogue.
-    ks : the cut-offs, ascending, each once.
-    kept : names of `metric_columns(ks)` whose values are kept for each listener.
-
-    Returns
-    -------
-    DataFrame, rows of two kinds, see `kept_values` and `collect_totals`; both read it, so persist it.
-    """
-    shared = relevant.sparkSession.sparkContext.broadcast(facts)
-    return judged_lists(lists, relevant, models).mapInArrow(_passer(shared, tuple(ks), tuple(kept)), _PASS)
-
-
-def kept_values(passed: DataFrame) -> DataFrame:
-    """DataFrame (model, user_idx, kept array<double>), a row a model and judged listener."""
-    return passed.where(F.col("user_idx").isNotNull()).select("model", "user_idx", "kept")
-
-
 def collect_totals(passed: DataFrame, ks: Sequence[int]) -> dict[str, Totals]:
-    """The totals of each model with a judged listener; tasks add them up, one row a model comes to the driver."""
-    rows = passed.where(F.col("user_idx").isNull()).select("model", "totals", "shown")
+    """The totals of each model, from rows of PASS_SCHEMA; tasks add them up, a row a model reaches the driver."""
+    rows = passed.where(F.col("totals").isNotNull()).select("model", "totals", "shown")
 
     def merge(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         found: dict[str, Totals] = {}
@@ -94,14 +63,20 @@ def collect_totals(passed: DataFrame, ks: Sequence[int]) -> dict[str, Totals]:
             for row in batch.to_pylist():
                 _add(found, row["model"], _read(row["totals"], row["shown"], ks))
         for model, totals in found.items():
-            yield _row(model, totals).select(["model", "totals", "shown"])
+            yield totals_row(model, totals).select(["model", "totals", "shown"])
 
     merged = rows.repartition("model").mapInArrow(merge, "model string, totals array<long>, shown binary")
     return {row["model"]: _read(row["totals"], row["shown"], ks) for row in merged.toArrow().to_pylist()}
 
 
-class _Sums:
-    """Adds up one task's batches."""
+class Sums:
+    """Adds up batches of measured lists, by model.
+
+    Parameters
+    ----------
+    facts : of the catalogue.
+    ks : the cut-offs, ascending, each once.
+    """
 
     def __init__(self, facts: ItemFacts, ks: Sequence[int]) -> None:
         self.facts, self.ks = facts, ks
@@ -110,7 +85,7 @@ class _Sums:
         self.counts, self.high, self.low = (np.zeros((0, columns), np.int64) for _ in range(3))
         self.best = np.zeros((0, len(facts.is_known)), np.int32)
 
-    def groups(self, models: pa.Array) -> NDArray[np.int64]:
+    def _groups(self, models: pa.Array) -> NDArray[np.int64]:
         """The row of each list's model; a model that is new gets the next one."""
         coded = models.dictionary_encode()
         names = coded.dictionary.to_pylist()
@@ -124,41 +99,23 @@ class _Sums:
         return group
 
     def add(self, models: pa.Array, lists: Ragged, values: Floats) -> None:
+        """Add lists with their models and their values [columns, lists]."""
         from musicrec.evaluation.metric_kernels import add_values, mark_best_ranks
 
-        group = self.groups(models)
+        group = self._groups(models)
         add_values(values, group, self.counts, self.high, self.low)
         mark_best_ranks(np.ascontiguousarray(lists.values, np.int32), lists.starts, group, self.best, self.ks[-1])
 
     def totals(self) -> Iterator[tuple[str, Totals]]:
+        """Each model seen, with what was added."""
         for at, model in enumerate(self.models):
             shown = np.array([(self.best[at] <= k) & self.facts.is_known for k in self.ks])
             sums = np.column_stack([self.high[at], self.low[at]])
             yield model, Totals(self.counts[at], sums, np.packbits(shown, axis=1))
 
 
-def _passer(
-    facts: Broadcast[ItemFacts], ks: tuple[int, ...], kept: tuple[str, ...]
-) -> Callable[[Iterable[pa.RecordBatch]], Iterable[pa.RecordBatch]]:
-    def passed(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        places = [list(metric_columns(ks)).index(name) for name in kept]
-        sums = _Sums(facts.value, ks)
-        for batch in batches:
-            lists, relevant, candidates = read_judged(batch)
-            values = measure(lists, relevant, candidates, facts.value, ks)
-            sums.add(batch["model"], lists, values)
-            starts = np.arange(0, len(places) * (len(lists) + 1), len(places), dtype=np.int32)
-            of_listener = pa.ListArray.from_arrays(starts, pa.array(values[places].T.ravel()))
-            nothing = [pa.nulls(len(lists), kind) for kind in (pa.list_(pa.int64()), pa.binary())]
-            columns = [batch["model"], batch["user_idx"], of_listener, *nothing]
-            yield pa.RecordBatch.from_arrays(columns, names=["model", "user_idx", "kept", "totals", "shown"])
-        for model, totals in sums.totals():
-            yield _row(model, totals)
-
-    return passed
-
-
-def _row(model: str, totals: Totals) -> pa.RecordBatch:
+def totals_row(model: str, totals: Totals) -> pa.RecordBatch:
+    """A row of PASS_SCHEMA."""
     words = np.column_stack([totals.counts, totals.sums]).ravel()
     columns = {
         "model": pa.array([model]),

@@ -16,6 +16,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from sklearn.metrics import average_precision_score, ndcg_score, roc_auc_score
 
+from musicrec.evaluation.judged import Judged
 from musicrec.evaluation.metrics import ItemFacts, listener_metrics, measure, metric_columns
 from musicrec.models.blocks import Ragged
 
@@ -43,7 +44,8 @@ def measured_by_list(
 ) -> list[dict[str, float]]:
     """Of each list, its value in each column."""
     listed, relevant = (ragged(many) for many in zip(*batch, strict=True))
-    values = measure(listed, relevant, np.full(len(batch), candidates), facts, ks)
+    judged = Judged(np.arange(len(batch)), relevant, np.full(len(batch), candidates))
+    values = measure(listed, judged, np.arange(len(batch)), facts, ks)
     return [dict(zip(metric_columns(ks), one, strict=True)) for one in values.T]
 
 

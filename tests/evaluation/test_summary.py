@@ -10,7 +10,8 @@ from scipy import stats
 
 from musicrec.errors import InputError
 from musicrec.evaluation.bootstrap import BootstrapParams
-from musicrec.evaluation.metrics import RANK_METRICS, listener_metrics
+from musicrec.evaluation.metrics import RANK_METRICS, ItemFacts, listener_metrics
+from musicrec.evaluation.one_pass import evaluate_lists
 from musicrec.evaluation.summary import EvaluationParams, summarise
 
 MODELS = ("als", "empty", "popular")
@@ -112,6 +113,24 @@ def test_an_unknown_baseline_is_refused_by_name(judged: Judged) -> None:
 def test_no_listener_judged_gives_no_rows(judged: Judged) -> None:
     nobody = judged.relevant.where("user_idx < 0")
     assert summarise(judged.lists, nobody, judged.items, PARAMS, seed=1, models=MODELS).collect() == []
+
+
+def test_relevant_items_sent_or_joined_give_the_same(judged: Judged) -> None:
+    facts, columns = ItemFacts.collect(judged.items), ["ndcg_4", "recall_2"]
+    # Not all listeners have a list of each model, and one that is not judged has some.
+    some = judged.lists.where("NOT (model = 'als' AND user_idx % 7 = 3)")
+    for models in (None, MODELS, ("als",)):
+        sent, joined = (
+            evaluate_lists(some, judged.relevant, facts, (2, 4), columns, models, sent_items)
+            for sent_items in (1000, 0)
+        )
+        assert sent.models == joined.models
+        assert np.array_equal(sent.kept, joined.kept)
+        for ours, theirs in zip(sent.totals, joined.totals, strict=True):
+            assert np.array_equal(ours.counts, theirs.counts)
+            assert np.array_equal(ours.shown, theirs.shown)
+            means = [[totals.mean(column) for column in range(len(totals.counts))] for totals in (ours, theirs)]
+            assert means[0] == means[1]
 
 
 def test_two_lists_of_a_model_for_a_listener_are_refused(judged: Judged) -> None:
