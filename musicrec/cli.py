@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from musicrec.config import load_config
 from musicrec.entry import ended_with, parse_day
 from musicrec.errors import InputError, TableMissingError
 from musicrec.logs import terminal_width
+from musicrec.pipelines.fold_in import ListenerLists, read_plays
 
 
 @click.group()
@@ -48,6 +50,57 @@ def show(user_id: str, config: Path, root: str | None, shelf: str, as_of: str | 
         Console(width=terminal_width(150), highlight=False).print(grid)
 
     ended_with(work)
+
+
+@main.command("fold-in")
+@click.argument("items", nargs=-1, metavar="[ITEM_ID[:PLAYS]]...")
+@click.option("--user", help="A listener whose plays silver.interactions has, in place of items.")
+@click.option("--config", type=click.Path(path_type=Path), default=Path("conf/local.toml"), show_default=True)
+@click.option("--root", help="The lakehouse's root, in place of the configuration's.")
+@click.option("-n", type=click.IntRange(min=1), default=20, show_default=True, help="At most this many.")
+def fold_in(items: tuple[str, ...], user: str | None, config: Path, root: str | None, n: int) -> None:
+    """Print a list for a listener who played the items, without training: ALS's vector for these plays, scored now."""
+
+    def work() -> None:
+        if bool(items) == bool(user):
+            raise InputError("musicrec fold-in", "items or --user", "both" if items else "neither")
+        settings = load_config(config)
+        where, kind = root or settings.lakehouse.root, settings.recommend.item
+        plays = read_plays(where, kind, user) if user else parse_plays(items)
+        began = time.perf_counter()
+        lists = ListenerLists(where, kind, settings.interactions.confidence)
+        loaded = time.perf_counter()
+        offers = lists.recommend(plays, n)
+        took = f"loaded in {loaded - began:.2f} s, answered in {(time.perf_counter() - loaded) * 1000:.1f} ms"
+        grid = Grid("rank", title=f"Folded in: {len(plays)} items, {took}", box=SIMPLE_HEAD, title_justify="left")
+        for heading in ("title", "artist", "score", "item"):
+            grid.add_column(heading)
+        for offer in offers:
+            grid.add_row(str(offer.rank), offer.title or "", offer.artist, f"{offer.score:.4f}", offer.item)
+        Console(width=terminal_width(150), highlight=False).print(grid)
+
+    ended_with(work)
+
+
+def parse_plays(items: tuple[str, ...]) -> dict[str, float]:
+    """ITEM_ID or ITEM_ID:PLAYS, each, as item_id → plays.
+
+    Raises
+    ------
+    InputError : plays that are not a positive number.
+    """
+    plays: dict[str, float] = {}
+    for item in items:
+        name, colon, count = item.rpartition(":")
+        name = name if colon else item
+        try:
+            value = float(count) if colon else 1.0
+        except ValueError:
+            value = 0.0
+        if not name or not 0 < value < float("inf"):
+            raise InputError(f"the item {item}", "ITEM_ID or ITEM_ID:PLAYS with PLAYS above 0", item)
+        plays[name] = plays.get(name, 0.0) + value
+    return plays
 
 
 def read_recommendations(

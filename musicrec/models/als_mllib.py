@@ -10,7 +10,6 @@ from musicrec.errors import InputError
 from musicrec.models.als_params import AlsParams
 from musicrec.models.embedding import EmbeddingModel, check_finite
 
-
 # Without a folder for checkpoints every iteration adds to the lineage, which at twice as many overflows Java's stack.
 _MOST_ITERATIONS = 10
 

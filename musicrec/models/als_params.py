@@ -20,6 +20,7 @@ class AlsParams(Params):
     rank : length of the vectors.
     iterations : times that both sides are solved.
     warm_iterations : as many where last night's vectors are there to start from; 0 starts anew every night.
+    refit_days : days from one fit to the next; on nights between, all listeners are folded in against the last items.
     regularization : λ₀; a vector with n interactions is penalised by λ₀ (n + α₀ m)^exponent, m the other side's size.
     regularization_exponent : 1 scales the penalty with the interactions, 0 gives every vector the same.
     unobserved_weight : α₀, the weight of a pair without interaction.
@@ -34,6 +35,7 @@ class AlsParams(Params):
     rank: int = Field(default=64, ge=1)
     iterations: int = Field(default=12, ge=1)
     warm_iterations: int = Field(default=4, ge=0)
+    refit_days: int = Field(default=1, ge=1)
     regularization: float = Field(default=0.01, ge=0)
     regularization_exponent: float = Field(default=1.0, ge=0)
     unobserved_weight: float = Field(default=1.0, gt=0)

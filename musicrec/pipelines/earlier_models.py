@@ -48,9 +48,9 @@ def published_on(run: Run, day: date, settings: Mapping[str, Mapping[str, Any]])
     for row in sorted(rows, key=lambda row: (row.trained_at, row.run_id)):
         name = row.model
         if name in settings and _has_settings(run, row.run_id, _JOBS[name], settings[name]):
-            users = _vectors(run, name, "models.user_vectors", row.user_vectors_version)
+            users = vectors_of(run, name, "models.user_vectors", row.user_vectors_version)
             found[name] = EmbeddingModel(
-                name, users, _vectors(run, name, "models.item_vectors", row.item_vectors_version)
+                name, users, vectors_of(run, name, "models.item_vectors", row.item_vectors_version)
             )
     return found
 
@@ -67,7 +67,7 @@ def als_items_before(run: Run, params: AlsParams) -> ItemMatrix | None:
     rows = earlier.orderBy(F.col("as_of").desc(), F.col("trained_at").desc(), "run_id").limit(1).collect()
     if not rows or json.loads(rows[0].params).get("rank") != params.rank:
         return None
-    items = collect_items(_vectors(run, "als", "models.item_vectors", rows[0].item_vectors_version))
+    items = collect_items(vectors_of(run, "als", "models.item_vectors", rows[0].item_vectors_version))
     run.log.info("als: starting from an earlier night", as_of=str(rows[0].as_of), items=len(items.item_idx))
     return items
 
@@ -86,7 +86,7 @@ def _at(config: Any, key: str) -> Any:
     return config
 
 
-def _vectors(run: Run, name: str, table: str, version: int) -> DataFrame:
+def vectors_of(run: Run, name: str, table: str, version: int) -> DataFrame:
     """A model's vectors as one run left them; what the job has read of the table otherwise stays noted."""
     lake = run.lakehouse
     noted = lake.versions_read.get(table)

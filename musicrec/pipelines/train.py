@@ -18,14 +18,18 @@ from musicrec.models.training import Trained
 from musicrec.params import Params
 from musicrec.pipelines.earlier_models import als_items_before
 from musicrec.pipelines.fitting import SequenceFit, fit_als_model, fit_lstm_model, fit_pca_model
+from musicrec.pipelines.fold_in import fold_in_als
 from musicrec.pipelines.training_data import training_data
 from musicrec.transforms.interactions import InteractionParams, ItemKind
 
 
 def train_als(run: Run, item: ItemKind, interaction: InteractionParams, params: AlsParams) -> Stage:
-    """Fit and publish ALS, from an earlier night's item vectors where there are some."""
+    """Fit and publish ALS, from an earlier night's item vectors where there are some.
+
+    On nights between fits (`params.refit_days`) the listeners are folded in instead.
+    """
     data = training_data(run, item, interaction)
-    model = fit_als_model(run, data, params, als_items_before(run, params))
+    model = fold_in_als(run, data, params) or fit_als_model(run, data, params, als_items_before(run, params))
     return publish(run, model, params, data.interactions.count(), "")
 
 

@@ -6,6 +6,8 @@ from datetime import date
 from functools import reduce
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -13,6 +15,7 @@ from pyspark.sql import functions as F
 from musicrec.params import Params
 
 ItemKind = Literal["recording", "artist"]
+Confidence = Literal["binary", "log", "count"]
 
 
 class InteractionParams(Params):
@@ -26,7 +29,7 @@ class InteractionParams(Params):
     """
 
     kinds: tuple[ItemKind, ...] = ("recording", "artist")
-    confidence: Literal["binary", "log", "count"] = "log"
+    confidence: Confidence = "log"
     half_life_days: float = Field(default=0.0, ge=0)
 
 
@@ -75,7 +78,14 @@ def _decay(half_life_days: float, as_of: date) -> Column:
     return F.pow(F.lit(0.5), age_seconds / F.lit(86_400.0 * half_life_days))
 
 
-def _confidence(kind: str) -> Column:
+def confidence_of(plays: NDArray[np.float64], kind: Confidence) -> NDArray[np.float64]:
+    """The weights of numbers of plays that have not faded, as `interactions` computes them."""
+    if kind == "binary":
+        return np.ones(len(plays))
+    return np.round(np.log1p(plays) if kind == "log" else np.asarray(plays, np.float64), 9)
+
+
+def _confidence(kind: Confidence) -> Column:
     if kind == "binary":
         return F.lit(1.0)
     # Rounded, since a sum of floats depends on the order of its terms, hence on the partitions.

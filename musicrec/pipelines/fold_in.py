@@ -1,0 +1,158 @@
+"""Listeners folded in against the last fit's items: a batch on nights between fits, or one at a time without Spark."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from deltalake import DeltaTable
+from deltalake.exceptions import TableNotFoundError
+from pyspark.sql import functions as F
+
+from musicrec.errors import InputError, TableMissingError
+from musicrec.io.runs import Run
+from musicrec.models.als_params import AlsParams
+from musicrec.models.blocks import read_vectors
+from musicrec.models.embedding import EmbeddingModel, ItemMatrix
+from musicrec.models.fold_in import FoldIn, fold_in
+from musicrec.pipelines.earlier_models import vectors_of
+from musicrec.pipelines.training_data import TrainingData
+from musicrec.transforms.interactions import Confidence, confidence_of
+
+# What a published model's figures say where it was not fitted: days since its items were.
+ITEMS_AGE = "items_age_days"
+
+
+def fold_in_als(run: Run, data: TrainingData, params: AlsParams) -> EmbeddingModel | None:
+    """Every listener's vector against the items of the last fit, where that is less than `refit_days` old.
+
+    None where it is time to fit again, or where the settings have changed since.
+    """
+    lake = run.lakehouse
+    if params.refit_days <= 1 or not lake.exists("ops.models"):
+        return None
+    earlier = lake.read("ops.models").where((F.col("model") == "als") & (F.col("as_of") < F.lit(run.day)))
+    rows = earlier.orderBy(F.col("as_of").desc(), F.col("trained_at").desc(), "run_id").limit(1).collect()
+    settings = json.dumps(params.model_dump(mode="json"), sort_keys=True)
+    if not rows or rows[0].params != settings:
+        return None
+    age = rows[0].figures.get(ITEMS_AGE, 0.0) + (run.day - rows[0].as_of).days
+    if age >= params.refit_days:
+        return None
+    items = vectors_of(run, "als", "models.item_vectors", rows[0].item_vectors_version)
+    users = fold_in(data.interactions, items, params)
+    run.log.info("als: listeners are folded in, items are those of the last fit", items_age_days=age)
+    return EmbeddingModel("als", users, items, {ITEMS_AGE: float(age)})
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A place of a list: `rank` from 1, the item and its names (an artist has no title), its score."""
+
+    rank: int
+    item: str
+    title: str | None
+    artist: str
+    score: float
+
+
+class ListenerLists:
+    """Lists for listeners who are known by what they played alone, from the newest ALS in a lakehouse; no Spark.
+
+    Parameters
+    ----------
+    root : the lakehouse, a folder or an address that delta-rs reads.
+    item_kind : what an item is, `recording` or `artist`.
+    confidence : how plays become a weight, as the model was trained.
+
+    Raises
+    ------
+    TableMissingError, InputError : there is no model yet.
+    """
+
+    def __init__(self, root: str, item_kind: str, confidence: Confidence) -> None:
+        self._confidence = confidence
+        rows = _read(root, "models.item_vectors", ["item_idx", "vector", "bias"], [("model", "=", "als")])
+        models = _read(root, "ops.models", ["trained_at", "params"], [("model", "=", "als")]).to_pylist()
+        if not rows.num_rows or not models:
+            raise InputError(f"table models.item_vectors at {root}", "vectors of the model als", "none")
+        params = AlsParams.model_validate_json(max(models, key=lambda model: model["trained_at"])["params"])
+        item_idx = rows["item_idx"].to_numpy()
+        order = np.argsort(item_idx, kind="stable")
+        vectors = read_vectors(rows["vector"].combine_chunks())[order]
+        self._fold = FoldIn(ItemMatrix(item_idx[order], vectors, rows["bias"].to_numpy()[order]), params)
+        self._names = _names(root, item_kind)
+        self._index = {names[0]: idx for idx, names in self._names.items()}
+
+    def recommend(self, plays: Mapping[str, float], n: int) -> list[Offer]:
+        """The n best items that were not played, best first, ties by item_idx.
+
+        Parameters
+        ----------
+        plays : item_id → plays.
+
+        Raises
+        ------
+        InputError : none of the items is in the model; one that is not is passed over where others are.
+        """
+        known = {self._index[item]: count for item, count in plays.items() if item in self._index}
+        heard = np.array(sorted(known), np.int32)
+        rows, has_vector = self._fold.items.positions(heard)
+        if not has_vector.any():
+            found = ", ".join(sorted(plays)) or "no item"
+            raise InputError("the listener's plays", "item_ids of silver.item_index that the model als has", found)
+        weights = confidence_of(np.array([known[int(idx)] for idx in heard]), self._confidence)
+        scores = self._fold.items.vectors @ self._fold.vector(heard, weights)
+        scores[rows[has_vector]] = -np.inf
+        wanted = min(n, len(scores) - int(has_vector.sum()))
+        if wanted <= 0:
+            return []
+        # All that reach the n-th score, so that ties at the end are settled by the order too.
+        reached = np.flatnonzero(scores >= np.partition(scores, len(scores) - wanted)[len(scores) - wanted])
+        best = reached[np.lexsort((reached, -scores[reached]))][:wanted]
+        return [self._offer(rank + 1, int(row), float(scores[row])) for rank, row in enumerate(best)]
+
+    def _offer(self, rank: int, row: int, score: float) -> Offer:
+        item, title, artist = self._names[int(self._fold.items.item_idx[row])]
+        return Offer(rank, item, title, artist, score)
+
+
+def read_plays(root: str, item_kind: str, user_id: str) -> dict[str, float]:
+    """A listener's plays by item_id, from silver.interactions.
+
+    Raises
+    ------
+    TableMissingError, InputError : no such table or listener.
+    """
+    wanted = [("item_kind", "=", item_kind), ("user_id", "=", user_id)]
+    rows = _read(root, "silver.interactions", ["item_id", "plays"], wanted)
+    if not rows.num_rows:
+        raise InputError(f"table silver.interactions at {root}", f"plays of the listener {user_id}", "none")
+    return {row["item_id"]: float(row["plays"]) for row in rows.to_pylist()}
+
+
+def _names(root: str, item_kind: str) -> dict[int, tuple[str, str | None, str]]:
+    """item_idx → item_id, title, artist."""
+    index = _read(root, "silver.item_index", ["item_id", "item_idx"], [("item_kind", "=", item_kind)])
+    columns = ["recording_id", "title", "artist_id", "artist_name"]
+    recordings = _read(root, "silver.recordings", columns, None)
+    facts: dict[str, tuple[str | None, str]] = {}
+    for recording, title, artist_id, artist in zip(*(recordings[name].to_pylist() for name in columns), strict=True):
+        if item_kind == "artist":
+            facts[artist_id] = (None, artist)
+        else:
+            facts[recording] = (title, artist)
+    pairs = zip(index["item_idx"].to_pylist(), index["item_id"].to_pylist(), strict=True)
+    return {idx: (item, *facts.get(item, (None, ""))) for idx, item in pairs}
+
+
+def _read(root: str, name: str, columns: list[str], filters: list[tuple[str, str, Any]] | None) -> pa.Table:
+    location = f"{root}/{name.replace('.', '/')}"
+    try:
+        return DeltaTable(location).to_pyarrow_table(columns=columns, filters=filters)
+    except TableNotFoundError:
+        raise TableMissingError(name, location, "jobs/nightly.py") from None
