@@ -6,7 +6,8 @@
 All use the same factors, fitted by implicit. The Spark engines are timed from factors and interactions as parquet to
 lists as parquet, in a session that is up and warm; implicit and sgemm from arrays to arrays in memory. MLlib's
 recommendForAllUsers leaves nothing out; sgemm is only `listeners @ items.T` in float32, two thousand listeners at a
-time, with no list made of it. With repeats the engines take turns, and a row has the engine's best run. Ends with 1 if musicrec's lists differ from those that numpy finds by scoring everything.
+time, with no list made of it. With repeats the engines take turns, and a row has the best run. Ends with 1 if
+musicrec's lists differ from those that numpy finds by scoring everything.
 """
 
 from __future__ import annotations

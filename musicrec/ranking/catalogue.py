@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -46,10 +48,26 @@ class Catalogue:
         """The row of each item, −1 where the catalogue lacks it: int64 as long as `items`."""
         if not len(self):
             return np.full(len(items), -1, np.int64)
-        order = np.argsort(self.item_idx, kind="stable")
-        ascending = self.item_idx[order]
+        ascending, order = self._by_item
         at = np.minimum(np.searchsorted(ascending, items), len(order) - 1)
         return np.where(ascending[at] == items, order[at], -1).astype(np.int64)
+
+    @cached_property
+    def _by_item(self) -> tuple[Array, Array]:
+        """The items ascending, and their rows."""
+        order = np.argsort(self.item_idx, kind="stable")
+        return self.item_idx[order], order
+
+    def flat(self) -> dict[str, Array]:
+        """The columns as one-dimensional arrays by name, for `from_flat`."""
+        return {one.name: getattr(self, one.name).reshape(-1) for one in fields(self)}
+
+    @staticmethod
+    def from_flat(arrays: Mapping[str, Array]) -> Catalogue:
+        """The catalogue that `flat` took apart; no number is copied."""
+        size = len(arrays["item_idx"])
+        vectors = arrays["vectors"].reshape(size, -1 if size else 0)
+        return Catalogue(**{**arrays, "vectors": vectors})
 
 
 def lengths(vectors: Array) -> Array:
@@ -78,7 +96,13 @@ def arrange(item_idx: Array, vectors: Array, bias: Array, artist_idx: Array, met
     order = np.lexsort((item_idx, -(norms * scale * size + bias)))
     rows = (item_idx.astype(np.int32), vectors.astype(np.float32), scale, bias.astype(np.float32))
     ordered = [np.ascontiguousarray(column[order]) for column in (*rows, artist_idx.astype(np.int32), norms * scale)]
-    return Catalogue(*ordered)
+    return Catalogue(*map(_read_only, ordered))
+
+
+def _read_only(array: Array) -> Array:
+    """As arrays in shared memory are, so that kernels are compiled for one kind of array."""
+    array.setflags(write=False)
+    return array
 
 
 def collect_catalogue(offered: DataFrame, users: DataFrame, metric: Metric) -> Catalogue:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +13,9 @@ from musicrec.ranking.catalogue import Catalogue, Metric, lengths, scales
 
 Array = NDArray[Any]
 Columns = tuple[Array, ...]
+
+# Candidates of a listener beyond twice the list's length.
+_SPARE = 32
 
 
 @dataclass(frozen=True)
@@ -62,81 +64,76 @@ class Engine:
     """
 
     def __init__(self, catalogue: Catalogue, metric: Metric, n: int, artist_cap: int = 0, tile: int = 1024) -> None:
-        self.catalogue, self.metric, self.artist_cap = catalogue, metric, artist_cap
-        self.n = max(1, min(n, len(catalogue)))
-        self.tiles = list(self._tiles(tile))
-        width = catalogue.vectors.shape[1] if len(catalogue) else 0
-        self.error = (width + 6) * 2.0**-23
+        self.metric, self.artist_cap, self.size = metric, artist_cap, len(catalogue)
+        self.n = max(1, min(n, self.size))
+        c = catalogue
+        self.columns = (c.item_idx, c.vectors, c.scale, c.scale.astype(np.float32), c.bias, c.artist_idx)
+        self.rows_of = catalogue.rows_of
+        self.tiles = [_tile(catalogue, start, min(start + tile, self.size)) for start in range(0, self.size, tile)]
+        self.reach = float(c.norms.max(initial=0.0))
+        self.most_bias = float(np.abs(c.bias).max(initial=0.0))
 
     def best(self, block: Block) -> tuple[Ragged, Ragged]:
         """Each listener's items (int32) and scores (float64), best first."""
         # Imported here: in a worker, and only once something is ranked.
         from musicrec.ranking import topn_kernels as kernels
 
-        listeners = len(block.vectors)
-        lists = (
-            np.empty((listeners, self.n)),
-            np.empty((listeners, self.n), np.int32),
-            np.empty((listeners, self.n), np.int32),
-            np.zeros(listeners, np.int64),
-        )
+        if not self.size:
+            none = no_lists(len(block.vectors))
+            return none, Ragged(none.values.astype(np.float64), none.starts)
         own = np.ascontiguousarray(block.vectors)
         norms = lengths(own)
         scale = scales(norms, self.metric)
         about = (own, scale, norms * scale)
-        left_out = (block.left_out.values, block.left_out.starts, block.artists_out.values, block.artists_out.starts)
-        if not len(self.catalogue):
-            pass
-        elif block.given is not None:
-            given = (block.given.values, self.catalogue.rows_of(block.given.values), block.given.starts)
-            c = self.catalogue
-            whole = (c.item_idx, c.vectors, c.scale, c.bias, c.artist_idx)
-            kernels.scan_given(given, whole, about, left_out, lists, self.artist_cap)
+        out, artists = block.left_out, block.artists_out
+        left_out = (out.values, out.starts, artists.values, artists.starts, kernels.mark(out.values, out.starts))
+        if block.given is not None:
+            given = (block.given.values, self.rows_of(block.given.values), block.given.starts)
+            rows, starts = kernels.take_given(given, self.columns, left_out)
+            counts = np.diff(starts)
         else:
-            self._scan(about, left_out, lists)
-        items, scores, starts = kernels.in_order(lists)
-        return Ragged(items, starts), Ragged(scores, starts)
+            rows, starts, counts = self._candidates(about, left_out)
+        made = kernels.make_lists(rows, starts, counts, self.columns, about, self.n, self.artist_cap)
+        return Ragged(made[0], made[2]), Ragged(made[1], made[2])
 
-    def _scan(self, about: Columns, left_out: Columns, lists: Columns) -> None:
+    def _candidates(self, about: Columns, left_out: Columns) -> Columns:
+        """What can be in the lists: rows of the catalogue, where each listener's begin, and how many they are."""
         from musicrec.ranking import topn_kernels as kernels
 
         own, scale, sizes = about
+        listeners, room = len(own), 2 * self.n + _SPARE
         scaled = own if self.metric == "dot" else (own * scale[:, None]).astype(np.float32)
-        rows = np.empty(len(own), np.int32)
-        room = np.empty(len(own) * max(len(tile.columns[0]) for tile in self.tiles), np.float32)
+        margins = (own.shape[1] + 6) * 2.0**-23 * (sizes * self.reach + self.most_bias) + 1e-6
+        places, counts = np.empty((listeners, room), np.int32), np.zeros(listeners, np.int64)
+        floors = np.full(listeners, -np.inf)
+        pool = (np.empty((listeners, room), np.float32), places, counts, floors, np.empty(room, np.float32))
+        active = np.empty(listeners, np.int32)
+        space = np.empty(listeners * max(tile.stop - tile.start for tile in self.tiles), np.float32)
         for tile in self.tiles:
-            found = kernels.reaching(sizes, lists[0], lists[3], tile.reach, tile.top_bias, 1e-12, rows)
+            found = kernels.reaching(sizes, floors, tile.reach, tile.top_bias, active)
             if not found:
                 continue
-            active = rows[:found]
-            left = scaled if found == len(own) else scaled[active]
-            right = tile.columns[1]
-            rough = room[: found * len(right)].reshape(found, len(right))
-            np.matmul(left, right.T, out=rough)
-            limits = (tile.reach, tile.most_bias, self.error)
-            kernels.scan_tile(rough, active, tile.columns, about, limits, left_out, lists, self.artist_cap)
-
-    def _tiles(self, size: int) -> Iterator[_Tile]:
-        c = self.catalogue
-        for start in range(0, len(c), size):
-            part = slice(start, start + size)
-            columns = (
-                c.item_idx[part],
-                c.vectors[part],
-                c.scale[part],
-                c.scale[part].astype(np.float32),
-                c.bias[part],
-                c.artist_idx[part],
+            rows = active[:found]
+            left = scaled if found == listeners else scaled[rows]
+            products = space[: found * (tile.stop - tile.start)].reshape(found, -1)
+            # A product beyond float32 is ∞ or NaN; the scan then scores the pair exactly.
+            with np.errstate(over="ignore", invalid="ignore"):
+                np.matmul(left, self.columns[1][tile.start : tile.stop].T, out=products)
+            kernels.scan_tile(
+                products, rows, tile.start, self.columns, about, margins, left_out, pool, self.n, self.artist_cap
             )
-            bias = c.bias[part].astype(np.float64)
-            yield _Tile(columns, float(c.norms[part].max()), float(bias.max()), float(np.abs(bias).max()))
+        return places.reshape(-1), np.arange(listeners, dtype=np.int64) * room, counts
 
 
 @dataclass(frozen=True)
 class _Tile:
-    """Items of one product: `columns` as `scan_tile` takes them, their largest scaled norm, bias and |bias|."""
+    """Rows start .. stop − 1 of the catalogue; their largest scaled norm and bias."""
 
-    columns: Columns
+    start: int
+    stop: int
     reach: float
     top_bias: float
-    most_bias: float
+
+
+def _tile(catalogue: Catalogue, start: int, stop: int) -> _Tile:
+    return _Tile(start, stop, float(catalogue.norms[start:stop].max()), float(catalogue.bias[start:stop].max()))

@@ -13,7 +13,8 @@ from pyspark.sql import functions as F
 
 from musicrec.models.blocks import Ragged, write_lists
 from musicrec.models.embedding import EmbeddingModel
-from musicrec.ranking.catalogue import Metric, collect_catalogue
+from musicrec.models.shared_arrays import SharedArrays
+from musicrec.ranking.catalogue import Catalogue, Metric, collect_catalogue
 from musicrec.ranking.engine import Block, Engine, no_lists
 from musicrec.ranking.filters import Filters
 from musicrec.ranking.gather import Bucket, gather, read_buckets
@@ -38,8 +39,8 @@ def top_n(
     """The n best items of every listener who has a vector, exactly.
 
     Scores are rounded to 6 decimals and ranked, best first, then by item_idx; so neither the blocks' sizes nor the
-    partitions change a list. A task holds the item matrix, which is broadcast once, one bucket of listeners and
-    user_block × item_block float32.
+    partitions change a list. The item matrix goes to each executor once, as a file that its tasks map;
+    a task holds one bucket of listeners and user_block × item_block float32.
 
     Parameters
     ----------
@@ -63,10 +64,10 @@ def top_n(
     cap = filters.artist_cap
     session = model.user_vectors.sparkSession
     offered = filters.offered(model.item_vectors, allowed_items)
-    shared = session.sparkContext.broadcast(collect_catalogue(offered, model.user_vectors, metric))
+    shared = SharedArrays(session, collect_catalogue(offered, model.user_vectors, metric).flat())
 
     def rank(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        engine = Engine(shared.value, metric, n, cap, item_block)
+        engine = Engine(Catalogue.from_flat(shared.read()), metric, n, cap, item_block)
         for bucket in read_buckets(batches, names):
             blocks = -(-len(bucket.user_idx) // user_block)
             edges = np.linspace(0, len(bucket.user_idx), blocks + 1).astype(int)

@@ -1,7 +1,8 @@
 """Compiled loops of the top-N engine: what numpy could only do with a mask over every listener and item.
 
-A listener's list under way is a heap of at most n entries with the worst on top, a row of `scores`, `items` and
-`artists` each. An entry is worse than another if its score is lower, or equal and its item_idx higher: a total order.
+While tiles are scanned a listener has candidates: up to `room` rows of the catalogue with their rough scores, among
+them all that can still be in the list, and a floor that a further one must reach. In the end, or where they become too
+many, they are scored exactly and the best make a list.
 """
 
 from __future__ import annotations
@@ -12,82 +13,13 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from musicrec.ranking.topn_heap import nth_best, offer, sink
+
 Array = NDArray[Any]
 Columns = tuple[Array, ...]
 
 # Scores of a tile that are compared at once; none of them reaches the floor most of the time.
-_LANES = 32
-
-
-@njit(cache=True, nogil=True)
-def _worse(score: float, item: int, other_score: float, other_item: int) -> bool:
-    return score < other_score or (score == other_score and item > other_item)
-
-
-@njit(cache=True, nogil=True)
-def _sink(scores: Array, items: Array, artists: Array, at: int, size: int) -> None:
-    """Move the entry at `at` down until no entry under it is worse."""
-    score, item, artist = scores[at], items[at], artists[at]
-    while True:
-        child = 2 * at + 1
-        if child >= size:
-            break
-        right = child + 1
-        if right < size and _worse(scores[right], items[right], scores[child], items[child]):
-            child = right
-        if not _worse(scores[child], items[child], score, item):
-            break
-        scores[at], items[at], artists[at] = scores[child], items[child], artists[child]
-        at = child
-    scores[at], items[at], artists[at] = score, item, artist
-
-
-@njit(cache=True, nogil=True)
-def _rise(scores: Array, items: Array, artists: Array, at: int) -> None:
-    """Move the entry at `at` up until the one above it is worse."""
-    score, item, artist = scores[at], items[at], artists[at]
-    while at > 0:
-        parent = (at - 1) // 2
-        if not _worse(score, item, scores[parent], items[parent]):
-            break
-        scores[at], items[at], artists[at] = scores[parent], items[parent], artists[parent]
-        at = parent
-    scores[at], items[at], artists[at] = score, item, artist
-
-
-@njit(cache=True, nogil=True)
-def _offer(
-    scores: Array, items: Array, artists: Array, size: int, score: float, item: int, artist: int, cap: int
-) -> int:
-    """Let one item compete for a list; returns the list's new length.
-
-    `cap` above 0 bounds the entries of one artist (−1, no artist, is not bounded): where an artist has so many, the
-    item must beat the worst of them and takes its place. Both exchanges keep the best set that the cap allows of all
-    that was offered so far, since the sets it allows are the independent sets of a matroid.
-    """
-    full = size == len(scores)
-    if full and not _worse(scores[0], items[0], score, item):
-        return size
-    if cap > 0 and artist >= 0:
-        found = 0
-        for i in range(size):
-            found += artists[i] == artist
-        if found >= cap:
-            worst = -1
-            for i in range(size):
-                if artists[i] == artist and (worst < 0 or _worse(scores[i], items[i], scores[worst], items[worst])):
-                    worst = i
-            if _worse(scores[worst], items[worst], score, item):
-                scores[worst], items[worst] = score, item
-                _sink(scores, items, artists, worst, size)
-            return size
-    if full:
-        scores[0], items[0], artists[0] = score, item, artist
-        _sink(scores, items, artists, 0, size)
-        return size
-    scores[size], items[size], artists[size] = score, item, artist
-    _rise(scores, items, artists, size)
-    return size + 1
+_LANES = 16
 
 
 @njit(cache=True, nogil=True)
@@ -121,35 +53,93 @@ def _exact(left: Array, right: Array, scale: float, bias: float) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def sort_lists(values: Array, starts: Array) -> None:
-    """Put each list values[starts[i]:starts[i + 1]] into ascending order, in place."""
-    for i in range(len(starts) - 1):
-        for j in range(starts[i] + 1, starts[i + 1]):
-            if values[j] < values[j - 1]:
-                values[starts[i] : starts[i + 1]].sort()
-                break
+def _score(listeners: Columns, catalogue: Columns, u: int, j: int) -> Any:
+    own, own_scale, _ = listeners
+    _, vectors, scale, _, bias, _ = catalogue
+    return _exact(own[u], vectors[j], own_scale[u] * scale[j], bias[j])
 
 
 @njit(cache=True, nogil=True)
-def reaching(
-    sizes: Array, best_scores: Array, counts: Array, reach: float, lift: float, slack: float, rows: Array
-) -> int:
+def mark(items: Array, starts: Array) -> Array:
+    """A set bit for each of a listener's items modulo 1024: uint64 [listeners × 16]. A clear bit says no at once."""
+    marks = np.zeros((len(starts) - 1, 16), np.uint64)
+    for u in range(len(starts) - 1):
+        for i in range(starts[u], starts[u + 1]):
+            marks[u, (items[i] >> 6) & 15] |= np.uint64(1) << np.uint64(items[i] & 63)
+    return marks
+
+
+@njit(cache=True, nogil=True)
+def _is_out(left_out: Columns, u: int, item: int, artist: int) -> bool:
+    items, starts, artists, artist_starts, marks = left_out
+    marked = (marks[u, (item >> 6) & 15] >> np.uint64(item & 63)) & np.uint64(1)
+    if marked and _holds(items, starts[u], starts[u + 1], item):
+        return True
+    return _holds(artists, artist_starts[u], artist_starts[u + 1], artist)
+
+
+@njit(cache=True, nogil=True)
+def _list_of(listeners: Columns, catalogue: Columns, u: int, rows: Array, size: int, cap: int, heap: Columns) -> int:
+    """Fill the heap with the best of the catalogue's rows[:size] for listener u; returns the list's length."""
+    item_idx, artist_of = catalogue[0], catalogue[5]
+    scores, items, artists, places = heap
+    found = 0
+    for i in range(size):
+        j = rows[i]
+        found = offer(
+            scores, items, artists, places, found, _score(listeners, catalogue, u, j), item_idx[j], artist_of[j], j, cap
+        )
+    return found
+
+
+@njit(cache=True, nogil=True)
+def _thin(
+    listeners: Columns, catalogue: Columns, u: int, margin: float, pool: Columns, n: int, cap: int, heap: Columns
+) -> None:
+    """Drop candidates that cannot be in the list any more, and raise the floor.
+
+    n candidates have a rough score of at least the n-th best one, q, so exact scores of at least q − margin; whatever
+    is roughly below q − 2 margin is worse than all of them. Where that leaves too many (ties), or artists are capped,
+    the candidates are scored exactly and the best n stay.
+    """
+    rough, places, counts, floors, scratch = pool
+    size, room = counts[u], rough.shape[1]
+    if cap == 0 and size >= n:
+        for i in range(size):
+            scratch[i] = rough[u, i]
+        floors[u] = np.float64(nth_best(scratch, size, n)) - 2 * margin
+        kept = 0
+        for i in range(size):
+            if rough[u, i] >= floors[u]:
+                rough[u, kept], places[u, kept] = rough[u, i], places[u, i]
+                kept += 1
+        counts[u] = size = kept
+    if size > n + (room - n) // 2:
+        found = _list_of(listeners, catalogue, u, places[u], size, cap, heap)
+        for i in range(found):
+            rough[u, i], places[u, i] = heap[0][i], heap[3][i]
+        counts[u] = found
+        if found == n:
+            floors[u] = max(floors[u], heap[0][0] - margin)
+
+
+@njit(cache=True, nogil=True)
+def reaching(sizes: Array, floors: Array, reach: float, lift: float, rows: Array) -> int:
     """The listeners to whom a tile can still give something, into `rows`; returns how many they are.
 
-    No score of the tile is above size × reach + lift, by Cauchy and Schwarz; a full list's worst entry is its first.
+    No score of the tile is above size × reach + lift, by Cauchy and Schwarz; 10⁻¹² of it covers the bound's own
+    rounding, 10⁻⁶ that of the scores.
 
     Parameters
     ----------
-    sizes : float64 [listeners], the norm of the listener's scaled vector.
-    best_scores, counts : the lists under way.
+    sizes, floors : float64 [listeners]: the norm of the scaled vector, and what a score must reach.
     reach, lift : the largest scaled norm and the largest bias of the tile's items.
-    slack : the share of size × reach + |lift| by which a computed bound may be too low.
     rows : int32 [listeners], filled.
     """
-    n, found = best_scores.shape[1], 0
+    found = 0
     for u in range(len(sizes)):
         top = sizes[u] * reach
-        if counts[u] < n or top + lift + slack * (top + abs(lift)) + 1e-6 >= best_scores[u, 0]:
+        if top + lift + 1e-12 * (top + abs(lift)) + 1e-6 >= floors[u]:
             rows[found] = u
             found += 1
     return found
@@ -157,111 +147,111 @@ def reaching(
 
 @njit(cache=True, nogil=True)
 def scan_tile(
-    rough: Array,
-    rows: Array,
-    tile: Columns,
+    products: Array,
+    active: Array,
+    first: int,
+    catalogue: Columns,
     listeners: Columns,
-    limits: tuple[float, float, float],
+    margins: Array,
     left_out: Columns,
-    lists: Columns,
+    pool: Columns,
+    n: int,
     cap: int,
 ) -> None:
-    """Offer a tile's items to the listeners for whom the rough score says that they may enter.
+    """Add a tile's items to the candidates of the listeners whose floor they reach.
 
     Parameters
     ----------
-    rough : float32 [len(rows) × tile], listener · item, before the items' scale and bias.
-    rows : the listeners of its rows.
-    tile : item_idx, vectors, scale, the same in float32, bias, artist of the tile's items.
-    listeners : vectors, scale and size of all the block's.
-    limits : reach and largest |bias| of the tile, and the share of size × reach + |bias| that rough is off at most.
-    left_out : item_idx and starts of what each listener must not get, artists and starts likewise; each list ascending.
-    lists : scores, items, artists, counts of the lists under way; changed.
+    products : float32 [len(active) × tile], listener · item, before the items' scale and bias.
+    active : the listeners of its rows.
+    first : the catalogue's row of its first column.
+    catalogue : item_idx, vectors, scale, scale as float32, bias, artist_idx of all items.
+    listeners : vectors, scale and norm of the scaled vector.
+    margins : float64 [listeners], how far a rough score can be from the exact one.
+    left_out : item_idx and starts of what each listener must not get, artists and starts likewise, each list ascending;
+        `mark` of the items.
+    pool : rough scores [listeners × room] and rows of the candidates, their counts, the floors, and room to work in.
+    n : length of the lists.
     cap : entries of one artist at most; 0 for any number.
     """
-    item_idx, vectors, scale, rough_scale, bias, artist_of = tile
-    own, own_scale, sizes = listeners
-    reach, lift, error = limits
-    out_items, out_starts, out_artists, out_artist_starts = left_out
-    scores, items, artists, counts = lists
-    width, n = rough.shape[1], scores.shape[1]
-    for r in range(len(rows)):
-        u = rows[r]
-        line = rough[r]
-        margin = error * (sizes[u] * reach + lift) + 1e-6
-        floor = np.float32(scores[u, 0] - margin) if counts[u] == n else np.float32(-np.inf)
+    item_idx, _, _, scale, bias, artist_of = catalogue
+    rough, places, counts, floors, _ = pool
+    width, room = products.shape[1], rough.shape[1]
+    heap = (np.empty(n), np.empty(n, np.int32), np.empty(n, np.int32), np.empty(n, np.int32))
+    for r in range(len(active)):
+        u, line, added = active[r], products[r], False
+        # Lowered by what casting it may have raised it; the margins cover the rest.
+        floor = np.float32(floors[u] - margins[u])
         for start in range(0, width, _LANES):
             stop = min(start + _LANES, width)
             # Not "any ≥ floor": a NaN, where the float32 product overflowed, must be looked at as well.
             below = 0
             for j in range(start, stop):
-                below += line[j] * rough_scale[j] + bias[j] < floor
+                below += line[j] * scale[first + j] + bias[first + j] < floor
             if below == stop - start:
                 continue
             for j in range(start, stop):
-                if line[j] * rough_scale[j] + bias[j] < floor:
+                at = first + j
+                value = line[j] * scale[at] + bias[at]
+                if value < floor or _is_out(left_out, u, item_idx[at], artist_of[at]):
                     continue
-                item, artist = item_idx[j], artist_of[j]
-                if _holds(out_items, out_starts[u], out_starts[u + 1], item):
-                    continue
-                if _holds(out_artists, out_artist_starts[u], out_artist_starts[u + 1], artist):
-                    continue
-                score = _exact(own[u], vectors[j], own_scale[u] * scale[j], bias[j])
-                counts[u] = _offer(scores[u], items[u], artists[u], counts[u], score, item, artist, cap)
-                if counts[u] == n:
-                    floor = np.float32(scores[u, 0] - margin)
+                if not np.isfinite(value):
+                    value = np.float32(_score(listeners, catalogue, u, at))
+                if counts[u] == room:
+                    _thin(listeners, catalogue, u, margins[u], pool, n, cap, heap)
+                    floor = np.float32(floors[u] - margins[u])
+                rough[u, counts[u]], places[u, counts[u]] = value, at
+                counts[u] += 1
+                added = True
+        if added:
+            _thin(listeners, catalogue, u, margins[u], pool, n, cap, heap)
 
 
 @njit(cache=True, nogil=True)
-def scan_given(
-    given: Columns,
-    catalogue: Columns,
-    listeners: Columns,
-    left_out: Columns,
-    lists: Columns,
-    cap: int,
-) -> None:
-    """Offer each listener the items given for them and no others.
+def take_given(given: Columns, catalogue: Columns, left_out: Columns) -> Columns:
+    """The catalogue's rows that each listener may be offered of those given, and their starts.
 
     Parameters
     ----------
-    given : item_idx, their rows in the catalogue (−1 where it lacks one), starts; each list ascending by item_idx.
-    catalogue : item_idx, vectors, scale, bias, artist of all items.
-    The others : as for `scan_tile`.
+    given : item_idx, their rows in the catalogue (−1 where it lacks one), starts; each list ascending, no item twice.
+    catalogue, left_out : as for `scan_tile`.
     """
     wanted, places, starts = given
-    _, vectors, scale, bias, artist_of = catalogue
-    own, own_scale, _ = listeners
-    out_items, out_starts, out_artists, out_artist_starts = left_out
-    scores, items, artists, counts = lists
-    for u in range(len(own)):
+    artist_of = catalogue[5]
+    kept, kept_starts = np.empty(len(wanted), np.int32), np.zeros(len(starts), np.int64)
+    found = 0
+    for u in range(len(starts) - 1):
         for i in range(starts[u], starts[u + 1]):
-            j, item = places[i], wanted[i]
-            if j < 0 or (i > starts[u] and wanted[i - 1] == item):
-                continue
-            artist = artist_of[j]
-            if _holds(out_items, out_starts[u], out_starts[u + 1], item):
-                continue
-            if _holds(out_artists, out_artist_starts[u], out_artist_starts[u + 1], artist):
-                continue
-            score = _exact(own[u], vectors[j], own_scale[u] * scale[j], bias[j])
-            counts[u] = _offer(scores[u], items[u], artists[u], counts[u], score, item, artist, cap)
+            if places[i] >= 0 and not _is_out(left_out, u, wanted[i], artist_of[places[i]]):
+                kept[found] = places[i]
+                found += 1
+        kept_starts[u + 1] = found
+    return kept, kept_starts
 
 
 @njit(cache=True, nogil=True)
-def in_order(lists: Columns) -> Columns:
-    """The lists laid end to end, each best first: item_idx, scores and starts. The heaps are used up."""
-    scores, items, artists, counts = lists
-    starts = np.zeros(len(counts) + 1, np.int64)
+def make_lists(
+    rows: Array, starts: Array, counts: Array, catalogue: Columns, listeners: Columns, n: int, cap: int
+) -> Columns:
+    """Each listener's best n, best first, laid end to end: item_idx, scores and starts.
+
+    Parameters
+    ----------
+    rows : int32, rows of the catalogue; those of listener u are rows[starts[u]:starts[u] + counts[u]].
+    The others : as for `scan_tile`.
+    """
+    heap = (np.empty(n), np.empty(n, np.int32), np.empty(n, np.int32), np.empty(n, np.int32))
+    scores, items, artists, places = heap
+    ends = np.zeros(len(counts) + 1, np.int64)
+    most = 0
     for u in range(len(counts)):
-        starts[u + 1] = starts[u] + counts[u]
-    found_items = np.empty(starts[-1], np.int32)
-    found_scores = np.empty(starts[-1], np.float64)
+        most += min(counts[u], n)
+    found_items, found_scores = np.empty(most, np.int32), np.empty(most, np.float64)
     for u in range(len(counts)):
-        for size in range(counts[u], 0, -1):
-            at = starts[u] + size - 1
-            found_items[at], found_scores[at] = items[u, 0], scores[u, 0]
-            last = size - 1
-            scores[u, 0], items[u, 0], artists[u, 0] = scores[u, last], items[u, last], artists[u, last]
-            _sink(scores[u], items[u], artists[u], 0, last)
-    return found_items, found_scores, starts
+        size = _list_of(listeners, catalogue, u, rows[starts[u] : starts[u] + counts[u]], counts[u], cap, heap)
+        ends[u + 1] = ends[u] + size
+        for last in range(size - 1, -1, -1):
+            found_items[ends[u] + last], found_scores[ends[u] + last] = items[0], scores[0]
+            scores[0], items[0], artists[0], places[0] = scores[last], items[last], artists[last], places[last]
+            sink(scores, items, artists, places, 0, last)
+    return found_items[: ends[-1]], found_scores[: ends[-1]], ends
