@@ -192,6 +192,19 @@ def test_the_kernel_keeps_the_best_of_any_row(
         np.testing.assert_array_equal(ids[own], names[order])
 
 
+def test_a_score_just_under_a_buckets_edge_ties_with_one_just_above() -> None:
+    """Both round to 0.5, where a bucket of the tally begins, so the lower name wins."""
+    starts, columns, ones = np.array([0, 2]), np.array([0, 1], np.uint32), np.ones(1)
+    one, none = np.array([0, 1]), np.array([0, 0])
+    right = (starts, columns, np.array([0.5 + 1e-7, 0.5 - 1e-7]))
+    arrays = [one, np.zeros(1, np.int32), ones, *right, np.zeros(0), np.zeros(0), none, np.zeros(0, np.int32)]
+    arrays.append(np.array([7, 3], np.int32))
+    for array in arrays:
+        array.setflags(write=False)
+    _, ids, scores = top_products(0, 1, *arrays[:8], 0.0, *arrays[8:], 1)
+    assert (ids.tolist(), scores.tolist()) == ([3], [0.5])
+
+
 def test_shared_arrays_arrive_as_they_are_and_unwritable(spark: SparkSession) -> None:
     arrays = {"a": np.arange(5, dtype=np.int32), "none": np.zeros(0), "b": np.arange(1000) / 7}
     shared = SharedArrays(spark, arrays)
