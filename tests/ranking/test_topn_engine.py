@@ -165,18 +165,21 @@ def test_lists_equal_brute_force_on_many_items(metric: Metric, bias: float, cap:
 
 
 def test_float32_noise_decides_nothing() -> None:
-    """Items whose float32 scores are in the wrong order, or equal, are ranked by their float64 scores."""
+    """Scores nearer to each other than float32's error: the rough order is wrong, the list is not."""
     rng = np.random.default_rng(1)
-    users = (rng.standard_normal((3, 64)) * 100).astype(np.float32)
-    vectors = np.tile((rng.standard_normal(64) * 100).astype(np.float32), (500, 1))
-    vectors[:, 0] += (rng.permutation(500) * 1e-5).astype(np.float32)
-    ids, none = np.arange(500, dtype=np.int32), np.zeros(500, np.float32)
-    exact = np.round(users.astype(np.float64) @ vectors.astype(np.float64).T, 6)
-    catalogue = arrange(ids, vectors, none, np.full(500, -1, np.int32), "dot", 1.0)
-    for tile in (7, 64, 500):
-        made = lists_of(Engine(catalogue, "dot", 10, 0, tile), Block(users, no_lists(3), no_lists(3)))
-        for u in range(3):
-            assert [i for i, _ in made[u]] == np.lexsort((ids, -exact[u]))[:10].tolist()
+    user = (rng.standard_normal(64) * 100).astype(np.float32)
+    vectors = (rng.standard_normal((2000, 64)) * 100).astype(np.float32)
+    # The first coordinate brings every score to about the same number.
+    vectors[:, 0] = -(vectors[:, 1:].astype(np.float64) @ user[1:].astype(np.float64)) / float(user[0])
+    ids, none = np.arange(2000, dtype=np.int32), np.zeros(2000, np.float32)
+    exact = np.round(vectors.astype(np.float64) @ user.astype(np.float64), 6)
+    best = np.lexsort((ids, -exact))[:10].tolist()
+    rough = np.argsort(-(vectors @ user), kind="stable")[:10].tolist()
+    assert sorted(best) != sorted(rough)
+    catalogue = arrange(ids, vectors, none, np.full(2000, -1, np.int32), "dot", 1.0)
+    for tile in (7, 64, 2000):
+        made = lists_of(Engine(catalogue, "dot", 10, 0, tile), Block(user[None, :], no_lists(1), no_lists(1)))
+        assert [i for i, _ in made[0]] == best
 
 
 def test_a_product_beyond_float32_is_still_ranked() -> None:
