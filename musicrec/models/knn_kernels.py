@@ -18,8 +18,8 @@ Array = NDArray[Any]
 
 # Scores compete after rounding to six decimals, as in the top-N engine: the last bits of a sum are noise.
 _SCALE = 1e6
-# A raw score this far under a rounded one cannot round to it.
-_REACH = 0.6e-6
+# Two raw scores this far apart cannot round to the same.
+_REACH = 1.1e-6
 # Buckets of scores: a double's exponent and the first four bits of its fraction, from 2⁻²¹, below which a score rounds
 # to zero, up to 2⁴³; the outer two take what lies beyond.
 _SHIFT = 48

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from implicit.nearest_neighbours import BM25Recommender, CosineRecommender, TFIDFRecommender
 from pydantic import ValidationError
@@ -152,7 +152,7 @@ def test_lists_and_scores_are_the_dense_product(spark: SparkSession, side: Side)
     neighbours.unpersist()
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.integers(1, 60),
     st.integers(1, 3000),
@@ -161,6 +161,7 @@ def test_lists_and_scores_are_the_dense_product(spark: SparkSession, side: Side)
     st.sampled_from([1e-9, 1e-4, 1.0, 1e6, 1e12]),
     st.integers(0, 2**31),
 )
+@example(terms=11, width=4, k=2, values=1000, scale=1e-9, seed=1)  # ties of scores almost a rounding apart
 def test_the_kernel_keeps_the_best_of_any_row(
     terms: int, width: int, k: int, values: int, scale: float, seed: int
 ) -> None:
@@ -196,7 +197,7 @@ def test_a_score_just_under_a_buckets_edge_ties_with_one_just_above() -> None:
     """Both round to 0.5, where a bucket of the tally begins, so the lower name wins."""
     starts, columns, ones = np.array([0, 2]), np.array([0, 1], np.uint32), np.ones(1)
     one, none = np.array([0, 1]), np.array([0, 0])
-    right = (starts, columns, np.array([0.5 + 1e-7, 0.5 - 1e-7]))
+    right = (starts, columns, np.array([0.5 + 4.9e-7, 0.5 - 4.9e-7]))
     arrays = [one, np.zeros(1, np.int32), ones, *right, np.zeros(0), np.zeros(0), none, np.zeros(0, np.int32)]
     arrays.append(np.array([7, 3], np.int32))
     for array in arrays:
