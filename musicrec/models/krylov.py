@@ -7,12 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import qr
+from scipy.linalg import qr, solve_triangular
+
+from musicrec.models.slices import Slices
 
 Floats = NDArray[np.float64]
 
 # Blocks of directions that are kept between two restarts.
 _BASIS_BLOCKS = 3
+
+# Directions shorter than this share of the longest are what rounding left.
+_NOTHING = 1e-13
 
 
 @dataclass(frozen=True)
@@ -21,70 +26,150 @@ class Directions:
 
     Attributes
     ----------
-    vectors : orthonormal, the entry of the largest size in each column positive [width × k].
+    vectors : this task's rows of the orthonormal vectors [own × k].
     values : their eigenvalues, falling, never negative [k].
     passes : products taken.
     residual : the largest |Cv − λv| as a share of the largest eigenvalue.
+    missing : how much the sum of the values may lie below the exact one, as a share of it.
     """
 
     vectors: Floats
     values: Floats
     passes: int
     residual: float
+    missing: float
 
 
 def leading_directions(
-    multiply: Callable[[Floats], Floats], start: Floats, k: int, max_passes: int, tolerance: float
+    multiply: Callable[[Floats], Floats],
+    slices: Slices,
+    start: Floats,
+    k: int,
+    max_passes: int,
+    tolerance: float,
+    done: Callable[[int], None],
 ) -> Directions:
     """The k leading eigenvectors of a symmetric matrix C without negative eigenvalues.
 
-    Block Krylov iteration, started at random: each pass multiplies a new block of directions, takes the best directions
-    of the last blocks (Rayleigh–Ritz), and makes their residuals the next block by QR. After Halko, Martinsson and
-    Tropp, "Finding Structure with Randomness", 2011, and Musco and Musco, "Randomized Block Krylov Methods", 2015, with
-    a restart after three blocks so that memory stays bounded. Each eigenvalue is within residual × the largest of an
-    exact one.
+    Randomised block Lanczos with thick restarts: each pass multiplies a block of directions; what the product adds to
+    the basis, made orthonormal, is the next block. After Halko, Martinsson and Tropp, "Finding Structure with
+    Randomness", 2011, Musco and Musco, "Randomized Block Krylov Methods", 2015, and, for going on from the best
+    directions once three blocks are full, Wu and Simon, "Thick-restart Lanczos Method", 2000. All tasks call it
+    together, each with its rows of every tall matrix; it holds three blocks beside what `multiply` needs.
+
+    Each value is within residual × the largest of an exact one. `missing` counts |r|² / gap for each vector whose
+    residual is r, the gap being the distance to the first direction that is carried along but not kept for the next
+    restart (Parlett, "The Symmetric Eigenvalue Problem", 11.7), or |r| where that is less.
 
     Parameters
     ----------
-    multiply : C times a matrix [width × any].
-    start : first block of directions [width × k or more]; must have full column rank.
+    multiply : C times a matrix [all × any], from and to this task's rows; it may reuse what it gave before.
+    slices : which rows are whose.
+    start : this task's rows of the first block [own × k or more]; the block must have full column rank.
     k : eigenvectors wanted.
     max_passes : products at most.
-    tolerance : stop when the residual is not above it.
+    tolerance : stop when not more than this share of the values' sum is missing.
+    done : called after each pass with its number, from 1.
     """
     size = start.shape[1]
-    fresh, _ = np.linalg.qr(start)
-    basis = product = np.zeros((len(start), 0))
-    passes, residual = 0, np.inf
-    while passes < max_passes and residual > tolerance and fresh.shape[1]:
+    basis = np.empty((len(start), _BASIS_BLOCKS * size))
+    inner = np.zeros((basis.shape[1], basis.shape[1]))
+    fresh, _ = _orthonormal(slices, start, basis[:, :0], 0.0)
+    passes, used = 0, 0
+    values, rotation, residual, missing = np.zeros(0), np.zeros((0, 0)), np.inf, np.inf
+    while passes < max_passes and missing > tolerance and fresh.shape[1]:
+        if used + fresh.shape[1] > basis.shape[1]:
+            kept = min(size, used)
+            _rotate(slices, basis[:, :used], rotation[:, :kept], basis[:, :kept])
+            inner[:kept, :kept] = np.diag(values[:kept])
+            used = kept
+        new = slice(used, used + fresh.shape[1])
+        used = new.stop
+        basis[:, new] = fresh
+        product = multiply(fresh)
         passes += 1
-        basis = np.hstack([basis, fresh])
-        product = np.hstack([product, multiply(fresh)])
-        inner = basis.T @ product
-        values, rotation = np.linalg.eigh((inner + inner.T) / 2)
-        values, rotation = values[::-1][:size], rotation[:, ::-1][:, :size]
-        vectors, images = basis @ rotation, product @ rotation
-        errors = images - vectors * values
-        residual = float(np.linalg.norm(errors[:, :k], axis=0).max() / values[0])
-        if basis.shape[1] + size > _BASIS_BLOCKS * size:
-            basis, product = vectors, images
-        fresh = _orthonormal(errors, basis, 1e-13 * float(values[0]))
-    return Directions(_fix_signs(vectors[:, :k]), np.maximum(values[:k], 0.0), passes, residual)
+        inner[:used, new] = slices.inner(basis[:, :used], product)
+        inner[new, :used] = inner[:used, new].T
+        values, rotation = _eigenpairs(slices, inner[:used, :used])
+        _subtract(slices, product, basis[:, :used], inner[:used, new])
+        fresh, triangle = _orthonormal(slices, product, basis[:, :used], _NOTHING * values[0])
+        # Every other block's product lies in the basis, so the residuals are what the newest one's adds to it.
+        lengths = np.linalg.norm(triangle @ rotation[new, :k], axis=0)
+        residual = float(lengths.max() / values[0])
+        missing = _missing(values, lengths, values[min(size, used - 1)])
+        done(passes)
+    vectors = np.empty((len(start), k))
+    _rotate(slices, basis[:, :used], rotation[:, :k], vectors)
+    return Directions(vectors, np.maximum(values[:k], 0.0), passes, residual, missing)
 
 
-def _orthonormal(block: Floats, basis: Floats, least: float) -> Floats:
-    """Orthonormal columns that span what the block adds to the basis, without directions shorter than `least`."""
-    block = block - basis @ (basis.T @ block)
-    q, r, _ = qr(block, mode="economic", pivoting=True)
-    q = q[:, np.abs(np.diag(r)) > least]
-    # Once more: the first time leaves what rounding made of short directions.
-    q, _ = np.linalg.qr(q - basis @ (basis.T @ q))
-    return np.asarray(q)
+def _missing(values: Floats, lengths: Floats, outside: float) -> float:
+    """Estimate of Σ (λ − θ) / Σ θ over the leading Ritz values θ whose residuals have these lengths [k]."""
+    kept = values[: len(lengths)]
+    gaps = np.maximum(kept - outside, lengths)
+    # A gap of 0 is that of a residual of 0.
+    below = np.divide(lengths**2, gaps, out=np.zeros_like(lengths), where=gaps > 0)
+    return float(below.sum() / kept.sum())
 
 
-def _fix_signs(vectors: Floats) -> Floats:
-    """Turn each column so that its entry of the largest size, the first of equals, is positive."""
-    # Rounded, so that two entries equal but for the last bits count as a tie.
-    largest = np.argmax(np.round(np.abs(vectors), 9), axis=0)
-    signs = np.where(vectors[largest, np.arange(vectors.shape[1])] < 0, -1.0, 1.0)
-    return np.asarray(vectors * signs)
+def _eigenpairs(slices: Slices, inner: Floats) -> tuple[Floats, Floats]:
+    """Eigenvalues, falling, and eigenvectors of a symmetric matrix that all tasks hold."""
+    size = len(inner)
+
+    def solve() -> Floats:
+        values, vectors = np.linalg.eigh((inner + inner.T) / 2)
+        return np.vstack([values[::-1], vectors[:, ::-1]])
+
+    found = slices.agreed(solve, (size + 1, size))
+    return found[0], found[1:]
+
+
+def _orthonormal(slices: Slices, block: Floats, basis: Floats, least: float) -> tuple[Floats, Floats]:
+    """Orthonormal columns that span what the block adds to the basis, without directions shorter than `least`.
+
+    The block is orthogonal to the basis but for rounding. Also given: a triangle with the same lengths and angles as
+    the block [columns × columns].
+    """
+    transform, triangle = _inverse(slices, block, least)
+    fresh = np.empty((len(block), transform.shape[1]))
+    if not transform.shape[1]:
+        return fresh, triangle
+    _rotate(slices, block, transform, fresh)
+    if basis.shape[1]:
+        # Once more: the first time leaves what rounding made of short directions.
+        _subtract(slices, fresh, basis, slices.inner(basis, fresh))
+    transform, _ = _inverse(slices, fresh, _NOTHING)
+    _rotate(slices, fresh, transform, fresh[:, : transform.shape[1]])
+    return fresh[:, : transform.shape[1]], triangle
+
+
+def _inverse(slices: Slices, block: Floats, least: float) -> tuple[Floats, Floats]:
+    """What makes the block orthonormal when it is multiplied by it [columns × kept], and the block's triangle."""
+    size = block.shape[1]
+    stacked = slices.triangles(block)
+
+    def invert() -> Floats:
+        upper, order = qr(stacked, mode="r", pivoting=True)
+        upper = np.vstack([upper, np.zeros((size, size))])[:size]
+        lengths = np.abs(np.diag(upper))
+        kept = int(np.count_nonzero(lengths > max(least, _NOTHING * lengths[0])))
+        found = np.zeros((2, size, size))
+        if kept:
+            found[0][order[:kept], :kept] = solve_triangular(upper[:kept, :kept], np.eye(kept))
+        found[1][:, order] = upper
+        return found
+
+    transform, triangle = slices.agreed(invert, (2, size, size))
+    return transform[:, transform.any(axis=0)], triangle
+
+
+def _rotate(slices: Slices, matrix: Floats, rotation: Floats, into: Floats) -> None:
+    """into = matrix @ rotation; `into` may be the first columns of the matrix."""
+    for chunk in slices.chunks():
+        into[chunk] = matrix[chunk] @ rotation
+
+
+def _subtract(slices: Slices, block: Floats, basis: Floats, shares: Floats) -> None:
+    """block −= basis @ shares."""
+    for chunk in slices.chunks():
+        block[chunk] -= basis[chunk] @ shares
