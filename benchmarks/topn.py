@@ -37,8 +37,8 @@ from musicrec.ranking.topn import top_n
 
 Array = NDArray[Any]
 
-# Listeners of the warm-up, of the check, and of one bare product.
-_WARM, _CHECKED, _BATCH = 500, 300, 2000
+# Listeners of the check, and of one bare product; the warm-up takes this share of listeners and items.
+_CHECKED, _BATCH, _WARM = 300, 2000, 1 / 8
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def main(
     spark = benchmark_session(driver_memory)
     with tempfile.TemporaryDirectory(prefix="musicrec-bench-") as folder:
         problem = make_problem(Path(folder), users, items, nnz, rank, n, seed)
-        small = part_of(problem, Path(folder) / "small", _WARM)
+        small = part_of(problem, Path(folder) / "small")
         workload = {"users": users, "items": items, "nnz": nnz, "rank": rank, "n": n}
         rows = [{**row, **workload} for row in time_engines(names, spark, problem, small, repeats)]
         wrong = differing_lists(problem) if "musicrec" in names else []
@@ -172,10 +172,12 @@ def make_problem(root: Path, users: int, items: int, nnz: int, rank: int, n: int
     return save(Problem(root, np.asarray(fit.user_factors), np.asarray(fit.item_factors), heard, n))
 
 
-def part_of(problem: Problem, root: Path, size: int) -> Problem:
-    """The first listeners and items."""
-    users, items = problem.users[:size], problem.items[: 4 * size]
-    return save(Problem(root, users, items, problem.heard[:size, : 4 * size].tocsr(), min(problem.n, len(items) // 2)))
+def part_of(problem: Problem, root: Path) -> Problem:
+    """The first listeners and items, for the warm-up."""
+    users, items = (matrix[: max(1, int(len(matrix) * _WARM))] for matrix in (problem.users, problem.items))
+    return save(
+        Problem(root, users, items, problem.heard[: len(users), : len(items)].tocsr(), min(problem.n, len(items)))
+    )
 
 
 def save(problem: Problem) -> Problem:

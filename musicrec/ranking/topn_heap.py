@@ -1,4 +1,4 @@
-"""Compiled parts of the top-N kernels: a heap of a list's entries, and the n-th best of some numbers.
+"""Compiled parts of the top-N kernels: a heap of a list's entries, the n-th best of some numbers, an exact score.
 
 A heap is four arrays of the list's length: scores, items (item_idx), artists and places (rows of the catalogue), with
 the worst entry first. An entry is worse than another if its score is lower, or equal and its item_idx higher: a total
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
@@ -119,3 +120,40 @@ def nth_best(values: Array, size: int, n: int) -> Any:
         else:
             break
     return values[at]
+
+
+@njit(cache=True, nogil=True)
+def holds(values: Array, start: int, stop: int, wanted: int) -> bool:
+    """Whether the ascending values[start:stop] hold `wanted`."""
+    end = stop
+    while start < stop:
+        middle = (start + stop) // 2
+        if values[middle] < wanted:
+            start = middle + 1
+        else:
+            stop = middle
+    return start < end and values[start] == wanted
+
+
+@njit(cache=True, nogil=True)
+def exact_score(left: Array, right: Array, scale: float, bias: float) -> Any:
+    """(left · right) × scale + bias in float64, rounded to 6 decimals: the same bits wherever it is computed."""
+    width = len(left)
+    a = b = c = d = np.float64(0.0)
+    even = width - width % 4
+    for i in range(0, even, 4):
+        a += np.float64(left[i]) * np.float64(right[i])
+        b += np.float64(left[i + 1]) * np.float64(right[i + 1])
+        c += np.float64(left[i + 2]) * np.float64(right[i + 2])
+        d += np.float64(left[i + 3]) * np.float64(right[i + 3])
+    for i in range(even, width):
+        a += np.float64(left[i]) * np.float64(right[i])
+    # + 0.0 turns −0.0 into 0.0.
+    return np.rint((((a + b) + (c + d)) * scale + np.float64(bias)) * 1e6) / 1e6 + 0.0
+
+
+@njit(cache=True, nogil=True)
+def _score(listeners: Columns, catalogue: Columns, u: int, j: int) -> Any:
+    own, own_scale, _ = listeners
+    _, vectors, scale, _, bias, _ = catalogue
+    return _exact(own[u], vectors[j], own_scale[u] * scale[j], bias[j])

@@ -13,50 +13,13 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from musicrec.ranking.topn_heap import nth_best, offer, sink
+from musicrec.ranking.topn_heap import holds, nth_best, offer, sink
 
 Array = NDArray[Any]
 Columns = tuple[Array, ...]
 
 # Scores of a tile that are compared at once; none of them reaches the floor most of the time.
 _LANES = 16
-
-
-@njit(cache=True, nogil=True)
-def _holds(values: Array, start: int, stop: int, wanted: int) -> bool:
-    """Whether the ascending values[start:stop] hold `wanted`."""
-    end = stop
-    while start < stop:
-        middle = (start + stop) // 2
-        if values[middle] < wanted:
-            start = middle + 1
-        else:
-            stop = middle
-    return start < end and values[start] == wanted
-
-
-@njit(cache=True, nogil=True)
-def _exact(left: Array, right: Array, scale: float, bias: float) -> Any:
-    """(left · right) × scale + bias in float64, rounded to 6 decimals: the same bits wherever it is computed."""
-    width = len(left)
-    a = b = c = d = np.float64(0.0)
-    even = width - width % 4
-    for i in range(0, even, 4):
-        a += np.float64(left[i]) * np.float64(right[i])
-        b += np.float64(left[i + 1]) * np.float64(right[i + 1])
-        c += np.float64(left[i + 2]) * np.float64(right[i + 2])
-        d += np.float64(left[i + 3]) * np.float64(right[i + 3])
-    for i in range(even, width):
-        a += np.float64(left[i]) * np.float64(right[i])
-    # + 0.0 turns −0.0 into 0.0.
-    return np.rint((((a + b) + (c + d)) * scale + np.float64(bias)) * 1e6) / 1e6 + 0.0
-
-
-@njit(cache=True, nogil=True)
-def _score(listeners: Columns, catalogue: Columns, u: int, j: int) -> Any:
-    own, own_scale, _ = listeners
-    _, vectors, scale, _, bias, _ = catalogue
-    return _exact(own[u], vectors[j], own_scale[u] * scale[j], bias[j])
 
 
 @njit(cache=True, nogil=True)
@@ -73,9 +36,9 @@ def mark(items: Array, starts: Array) -> Array:
 def _is_out(left_out: Columns, u: int, item: int, artist: int) -> bool:
     items, starts, artists, artist_starts, marks = left_out
     marked = (marks[u, (item >> 6) & 15] >> np.uint64(item & 63)) & np.uint64(1)
-    if marked and _holds(items, starts[u], starts[u + 1], item):
+    if marked and holds(items, starts[u], starts[u + 1], item):
         return True
-    return _holds(artists, artist_starts[u], artist_starts[u + 1], artist)
+    return holds(artists, artist_starts[u], artist_starts[u + 1], artist)
 
 
 @njit(cache=True, nogil=True)
@@ -121,6 +84,44 @@ def _thin(
         counts[u] = found
         if found == n:
             floors[u] = max(floors[u], heap[0][0] - margin)
+
+
+@njit(cache=True, nogil=True)
+def _first_floor(line: Array, scale: Array, bias: Array, wanted: int, margin: float, tops: Array) -> Any:
+    """A floor from a listener's first tile, before any candidate: that of the wanted-th best of the best of every four.
+
+    −∞ where the tile is too small for that. A product that overflowed counts as none.
+    """
+    groups = len(line) // 4
+    if groups < wanted:
+        return -np.inf
+    for i in range(groups):
+        tops[i] = np.float32(-np.inf)
+    for quarter in range(4):
+        for i in range(groups):
+            j = quarter * groups + i
+            value = line[j] * scale[j] + bias[j]
+            if value > tops[i] and value < np.float32(np.inf):
+                tops[i] = value
+    return np.float64(nth_best(tops, groups, wanted)) - 2 * margin
+
+
+@njit(cache=True, nogil=True)
+def _all_below(line: Array, scale: Array, bias: Array, floor: Any) -> bool:
+    """Whether no rough score reaches the floor. A NaN, where the float32 product overflowed, is not below."""
+    below = 0
+    for j in range(len(line)):
+        below += line[j] * scale[j] + bias[j] < floor
+    return bool(below == len(line))
+
+
+@njit(cache=True, nogil=True)
+def _still_wanted(left_out: Columns, u: int, n: int, cap: int) -> Any:
+    """Of so many items n may be offered, whatever is left out; more than there are where artists are."""
+    _, starts, _, artist_starts, _ = left_out
+    if cap > 0 or artist_starts[u + 1] > artist_starts[u]:
+        return np.iinfo(np.int64).max
+    return n + starts[u + 1] - starts[u]
 
 
 @njit(cache=True, nogil=True)
@@ -177,18 +178,18 @@ def scan_tile(
     item_idx, _, _, scale, bias, artist_of = catalogue
     rough, places, counts, floors, _ = pool
     width, room = products.shape[1], rough.shape[1]
+    tops = np.empty(width // 4, np.float32)
     heap = (np.empty(n), np.empty(n, np.int32), np.empty(n, np.int32), np.empty(n, np.int32))
     for r in range(len(active)):
         u, line, added = active[r], products[r], False
+        if floors[u] == -np.inf and counts[u] == 0:
+            wanted = _still_wanted(left_out, u, n, cap)
+            floors[u] = _first_floor(line, scale[first:], bias[first:], wanted, margins[u], tops)
         # Lowered by what casting it may have raised it; the margins cover the rest.
         floor = np.float32(floors[u] - margins[u])
         for start in range(0, width, _LANES):
             stop = min(start + _LANES, width)
-            # Not "any ≥ floor": a NaN, where the float32 product overflowed, must be looked at as well.
-            below = 0
-            for j in range(start, stop):
-                below += line[j] * scale[first + j] + bias[first + j] < floor
-            if below == stop - start:
+            if _all_below(line[start:stop], scale[first + start :], bias[first + start :], floor):
                 continue
             for j in range(start, stop):
                 at = first + j

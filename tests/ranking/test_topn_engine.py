@@ -148,12 +148,12 @@ def random_problem(
         bias=(rng.standard_normal(items) * bias).astype(np.float32),
         artists=rng.integers(-1, items // 20, items).astype(np.int32),
         heard=[sorted(rng.choice(2 * items, 60, replace=False).tolist()) for _ in range(users)],
-        artists_out=[[0, 1] for _ in range(users)],
+        artists_out=[[0, 1] if cap else [] for _ in range(users)],
         metric=metric,
         again=again,
         cap=cap,
         n=n,
-        tile=256,
+        tile=256 if cap else 1024,
     )
 
 
