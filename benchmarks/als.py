@@ -172,6 +172,9 @@ def run_mllib(spark: SparkSession, problem: Problem, seed: int) -> Row:
         regParam=each,
         alpha=ALPHA,
         implicitPrefs=True,
+        userCol="user_idx",
+        itemCol="item_idx",
+        ratingCol="weight",
         seed=seed,
     )
     model = engine.fit(pairs)
