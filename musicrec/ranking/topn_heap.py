@@ -150,10 +150,3 @@ def exact_score(left: Array, right: Array, scale: float, bias: float) -> Any:
         a += np.float64(left[i]) * np.float64(right[i])
     # + 0.0 turns −0.0 into 0.0.
     return np.rint((((a + b) + (c + d)) * scale + np.float64(bias)) * 1e6) / 1e6 + 0.0
-
-
-@njit(cache=True, nogil=True)
-def _score(listeners: Columns, catalogue: Columns, u: int, j: int) -> Any:
-    own, own_scale, _ = listeners
-    _, vectors, scale, _, bias, _ = catalogue
-    return _exact(own[u], vectors[j], own_scale[u] * scale[j], bias[j])

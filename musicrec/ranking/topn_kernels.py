@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from musicrec.ranking.topn_heap import holds, nth_best, offer, sink
+from musicrec.ranking.topn_heap import exact_score, holds, nth_best, offer, sink
 
 Array = NDArray[Any]
 Columns = tuple[Array, ...]
@@ -39,6 +39,13 @@ def _is_out(left_out: Columns, u: int, item: int, artist: int) -> bool:
     if marked and holds(items, starts[u], starts[u + 1], item):
         return True
     return holds(artists, artist_starts[u], artist_starts[u + 1], artist)
+
+
+@njit(cache=True, nogil=True)
+def _score(listeners: Columns, catalogue: Columns, u: int, j: int) -> Any:
+    own, own_scale, _ = listeners
+    _, vectors, scale, _, bias, _ = catalogue
+    return exact_score(own[u], vectors[j], own_scale[u] * scale[j], bias[j])
 
 
 @njit(cache=True, nogil=True)
