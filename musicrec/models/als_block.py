@@ -22,6 +22,10 @@ from musicrec.models.sparse import SparseRows, dense_index, sparse_rows
 Floats32 = NDArray[np.float32]
 Floats64 = NDArray[np.float64]
 
+# Of the first item vectors. From 1 the loss after five iterations was 1 % higher on simulated interactions, from 0.01 up
+# to 0.5 %: short of where they end, but not so short that the first listeners see penalties only.
+_FIRST_LENGTH = 0.3
+
 # Where every row is solved until nothing changes: the residual beside the right-hand side, and the most steps.
 _SOLVED, _MOST_STEPS = np.float32(1e-5), 32
 
@@ -96,9 +100,9 @@ class Factors:
 
 
 def first_items(block: Block, rank: int, seed: int) -> Floats32:
-    """Random item vectors [width × rank] of length near 1; an item's own do not change when others are added."""
+    """Random item vectors [width × rank]; an item's own do not change when others are added."""
     drawn = np.random.default_rng(seed).standard_normal((len(block.item_counts), rank), dtype=np.float32)
-    drawn *= np.float32(rank**-0.5)
+    drawn *= np.float32(_FIRST_LENGTH * rank**-0.5)
     drawn[block.item_counts == 0] = 0
     return drawn
 
