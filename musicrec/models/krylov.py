@@ -13,8 +13,8 @@ from musicrec.models.slices import Slices
 
 Floats = NDArray[np.float64]
 
-# Blocks of directions that are kept between two restarts.
-_BASIS_BLOCKS = 3
+# Blocks of directions that are held before a restart from a third of them, and the fewest directions.
+_BASIS_BLOCKS, _LEAST_BASIS = 3, 96
 
 # Directions shorter than this share of the longest are what rounding left.
 _NOTHING = 1e-13
@@ -58,8 +58,8 @@ def leading_directions(
     together, each with its rows of every tall matrix; it holds three blocks beside what `multiply` needs.
 
     Each value is within residual × the largest of an exact one. `missing` counts |r|² / gap for each vector whose
-    residual is r, the gap being the distance to the first direction that is carried along but not kept for the next
-    restart (Parlett, "The Symmetric Eigenvalue Problem", 11.7), or |r| where that is less.
+    residual is r, the gap being the distance to the first value that a restart would not keep (Parlett, "The Symmetric
+    Eigenvalue Problem", 11.7), or |r| where that is less.
 
     Parameters
     ----------
@@ -72,14 +72,15 @@ def leading_directions(
     done : called after each pass with its number, from 1.
     """
     size = start.shape[1]
-    basis = np.empty((len(start), _BASIS_BLOCKS * size))
-    inner = np.zeros((basis.shape[1], basis.shape[1]))
+    most = max(_BASIS_BLOCKS * size, _LEAST_BASIS)
+    basis = np.empty((len(start), most))
+    inner = np.zeros((most, most))
     fresh, _ = _orthonormal(slices, start, basis[:, :0], 0.0)
     passes, used = 0, 0
     values, rotation, residual, missing = np.zeros(0), np.zeros((0, 0)), np.inf, np.inf
     while passes < max_passes and missing > tolerance and fresh.shape[1]:
-        if used + fresh.shape[1] > basis.shape[1]:
-            kept = min(size, used)
+        if used + fresh.shape[1] > most:
+            kept = most // _BASIS_BLOCKS
             _rotate(slices, basis[:, :used], rotation[:, :kept], basis[:, :kept])
             inner[:kept, :kept] = np.diag(values[:kept])
             used = kept
@@ -96,7 +97,7 @@ def leading_directions(
         # Every other block's product lies in the basis, so the residuals are what the newest one's adds to it.
         lengths = np.linalg.norm(triangle @ rotation[new, :k], axis=0)
         residual = float(lengths.max() / values[0])
-        missing = _missing(values, lengths, values[min(size, used - 1)])
+        missing = _missing(values, lengths, values[min(most // _BASIS_BLOCKS, used - 1)])
         done(passes)
     vectors = np.empty((len(start), k))
     _rotate(slices, basis[:, :used], rotation[:, :k], vectors)
