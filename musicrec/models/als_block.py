@@ -22,8 +22,8 @@ from musicrec.models.sparse import SparseRows, dense_index, sparse_rows
 Floats32 = NDArray[np.float32]
 Floats64 = NDArray[np.float64]
 
-# Of the first item vectors. From 1 the loss after five iterations was 1 % higher on simulated interactions, from 0.01 up
-# to 0.5 %: short of where they end, but not so short that the first listeners see penalties only.
+# Of the first item vectors. From 1 the loss after five iterations was 1 % higher on simulated interactions, from 0.01
+# up to 0.5 %: shorter than where they end, but not so short that the first listeners see penalties only.
 _FIRST_LENGTH = 0.3
 
 # Where every row is solved until nothing changes: the residual beside the right-hand side, and the most steps.
