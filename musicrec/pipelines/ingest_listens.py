@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import starmap
@@ -14,7 +13,7 @@ from pyspark.sql import functions as F
 from musicrec.errors import CountMismatchError
 from musicrec.io.listenbrainz import Dump, check_dumps, count_rows, read_dump
 from musicrec.io.runs import Run, Stage, fates_note
-from musicrec.transforms.listens import KEY, ListenRules, add_fate, judge, number_copies, tidy
+from musicrec.transforms.listens import KEY, ListenRules, add_fate, judge, number_copies, repeated_digests, tidy
 
 SOURCE = "listenbrainz"
 
@@ -73,18 +72,22 @@ def ingest_listens(run: Run, dumps: Sequence[Dump], rules: ListenRules) -> Stage
 def _apply(run: Run, dump: Dump, rules: ListenRules) -> Counts:
     """Take in one dump: one pass over its files, kept on disk while its rows are sorted out and written."""
     spark = run.lakehouse.spark
-    judged = judge(tidy(read_dump(spark, dump)), rules, dump.ended_at).persist(StorageLevel.DISK_ONLY)
+    file = F.concat_ws("/", F.lit(dump.name), F.col("file"))
+    judged = judge(tidy(read_dump(spark, dump)), rules, dump.ended_at).withColumn("file", file)
+    judged = judged.persist(StorageLevel.DISK_ONLY)
+    good = judged.where("reason IS NULL")
+    repeated = repeated_digests(good).persist()
     try:
         rows_in = count_rows(spark, dump)
         known, within = _known(run, judged, rows_in)
         stamps = {"source": F.lit(SOURCE), "source_id": F.lit(dump.source_id), "ingested_at": F.lit(run.now)}
-        rows = add_fate(number_copies(judged), known).withColumns(stamps)
-        rows = rows.withColumn("file", F.concat_ws("/", F.lit(dump.name), F.col("file")))
-        counts = _count(rows, rows_in)
+        fates = add_fate(number_copies(good, repeated), known).withColumns(stamps)
+        counts = _count(judged, fates, rows_in)
         counts.check(dump)
-        _quarantine(run, dump, rows.where("fate = 'quarantined'"), counts.quarantined)
-        _insert(run, dump, rows.where("fate = 'kept'"), counts.kept, within)
+        _quarantine(run, dump, judged.where("reason IS NOT NULL").withColumns(stamps), counts.quarantined)
+        _insert(run, dump, fates.where("fate = 'kept'"), counts.kept, within)
     finally:
+        repeated.unpersist()
         judged.unpersist()
     _record(run, dump, counts)
     return counts
@@ -109,15 +112,11 @@ def _known(run: Run, judged: DataFrame, rows: int) -> tuple[DataFrame, str | Non
     return known, f"target.{between}"
 
 
-def _count(rows: DataFrame, rows_in: int) -> Counts:
-    fates: Counter[str] = Counter()
-    reasons: Counter[str] = Counter()
-    for fate, reason, n in rows.groupBy("fate", "reason").count().collect():
-        fates[fate] += n
-        if reason is not None:
-            reasons[reason] += n
+def _count(judged: DataFrame, good: DataFrame, rows_in: int) -> Counts:
+    reasons = {row.reason: row["count"] for row in judged.groupBy("reason").count().collect() if row.reason is not None}
+    fates = {row.fate: row["count"] for row in good.groupBy("fate").count().collect()}
     counted = tuple(sorted(reasons.items()))
-    return Counts(rows_in, fates["kept"], fates["duplicate"], fates["quarantined"], counted)
+    return Counts(rows_in, fates.get("kept", 0), fates.get("duplicate", 0), sum(reasons.values()), counted)
 
 
 def _quarantine(run: Run, dump: Dump, rejected: DataFrame, expected: int) -> None:

@@ -114,26 +114,35 @@ def judge(tidied: DataFrame, rules: ListenRules, ended_at: datetime) -> DataFram
     return judged.withColumn("row", F.when(F.col("reason").isNotNull(), F.col("row")))
 
 
-def number_copies(judged: DataFrame) -> DataFrame:
+# What tells two listens apart; `row` spreads the rejected rows, whose keys are often null, and is null for the others.
+_SAME = (*KEY, "row")
+
+
+def repeated_digests(judged: DataFrame) -> DataFrame:
+    """(digest long): of listens that are there more than once, or share a digest with another by chance."""
+    return judged.groupBy(F.xxhash64(*_SAME).alias("digest")).count().where("count > 1").select("digest")
+
+
+def number_copies(judged: DataFrame, repeated: DataFrame | None = None) -> DataFrame:
     """Add `copy`: 1 for the row of each listen that stays, 2 and on for its duplicates.
 
     The row with ids and a duration goes before one without; then the columns' values decide, so the same rows give
-    the same winner in whatever order they come. Only listens that are there twice are sorted: `judged` is read three
-    times, so a caller with many rows keeps it.
+    the same winner in whatever order they come. Only listens that are there twice are sorted.
+
+    Parameters
+    ----------
+    judged : the result of `judge`; read twice, so a caller with many rows keeps it.
+    repeated : the result of `repeated_digests`, where the caller has kept it.
     """
     informed = [F.col(c).asc_nulls_last() for c in ("recording_mbid", "release_mbid", "duration_ms", "release_name")]
     rest = [F.col(c).asc_nulls_last() for c in ("artist_name", "recording_name", "file")]
     order = [*informed, F.to_json("artist_mbids").asc_nulls_last(), *rest]
-    # `row` spreads the rejected rows, whose keys are often null, over the partitions; it is null for the others.
-    group = [*KEY, "row"]
-    digested = judged.withColumn("_digest", F.xxhash64(*group))
-    # Two listens that share a digest by chance are sorted too, and told apart there.
-    met = digested.groupBy("_digest").agg(F.count("*").alias("_rows")).where("_rows > 1")
-    marked = digested.join(F.broadcast(met), "_digest", "left").drop("_digest")
-    single = marked.where(F.col("_rows").isNull()).withColumn("copy", F.lit(1))
-    repeated = marked.where(F.col("_rows").isNotNull())
-    numbered = repeated.withColumn("copy", F.row_number().over(Window.partitionBy(*group).orderBy(*order)))
-    return single.unionByName(numbered).drop("_rows")
+    met = F.broadcast(repeated_digests(judged) if repeated is None else repeated)
+    digested = judged.withColumn("digest", F.xxhash64(*_SAME))
+    single = digested.join(met, "digest", "left_anti").withColumn("copy", F.lit(1))
+    copies = digested.join(met, "digest", "left_semi")
+    numbered = copies.withColumn("copy", F.row_number().over(Window.partitionBy(*_SAME).orderBy(*order)))
+    return single.unionByName(numbered).drop("digest")
 
 
 def add_fate(numbered: DataFrame, known: DataFrame) -> DataFrame:
