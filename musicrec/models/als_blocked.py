@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import resource
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -19,30 +18,17 @@ from pyspark.sql import functions as F
 from musicrec.errors import InputError, NonFiniteError
 from musicrec.logs import Logger
 from musicrec.models.als_params import AlsParams
-from musicrec.models.blocks import Ragged, write_lists
 from musicrec.models.embedding import EmbeddingModel, ItemMatrix
 from musicrec.models.remarks import Remark, hear_remarks, no_remark
-
-# Rows of one Arrow batch of vectors.
-_BATCH = 8192
-_SCHEMA = "side string, idx int, vector array<float>, report string"
-_USERS, _ITEMS, _REPORT = "users", "items", "report"
+from musicrec.models.side_by_side import slots, why_not_side_by_side
+from musicrec.models.task_rows import ITEMS, SCHEMA, USERS, items_in, report_row, reports_in, users_in, vector_rows
 
 
 def why_not_here(session: SparkSession, params: AlsParams) -> str | None:
     """Why blocks cannot run side by side in this session; None where they can."""
-    conf = session.sparkContext.getConf()
-    if conf.get("spark.dynamicAllocation.enabled", "false") == "true":
-        return "spark.dynamicAllocation.enabled is true, and tasks side by side need a fixed number of cores"
-    slots = _slots(session)
-    return (
-        f"als.blocks = {params.blocks} is more than the {slots} tasks that can run" if params.blocks > slots else None
-    )
-
-
-def _slots(session: SparkSession) -> int:
-    context = session.sparkContext
-    return max(context.defaultParallelism // int(context.getConf().get("spark.task.cpus", "1") or 1), 1)
+    most = slots(session)
+    too_many = f"als.blocks = {params.blocks} is more than the {most} tasks that can run"
+    return why_not_side_by_side(session) or (too_many if params.blocks > most else None)
 
 
 def fit_blocked(
@@ -54,7 +40,7 @@ def fit_blocked(
     if start is not None and start.vectors.shape[1] != params.rank:
         raise InputError("the item vectors to start from", f"rank {params.rank}", f"rank {start.vectors.shape[1]}")
     session = interactions.sparkSession
-    blocks = params.blocks or _slots(session)
+    blocks = params.blocks or slots(session)
     pairs = interactions.select(
         F.col("user_idx").cast("int"), F.col("item_idx").cast("int"), F.col("weight").cast("float")
     ).repartition(blocks, F.floor(F.col("user_idx") / GROUP))
@@ -63,10 +49,10 @@ def fit_blocked(
     with hear_remarks(session, log, "als: iterations", iterations) as remark:
         task = _task(params, seed, shared, iterations, remark)
         # The shuffle ends the stage of side-by-side tasks: what reads the result need not run all of them again.
-        rows = pairs.mapInArrow(task, _SCHEMA, barrier=True).repartition(blocks, "idx")
+        rows = pairs.mapInArrow(task, SCHEMA, barrier=True).repartition(blocks, "idx")
         rows = rows.persist(StorageLevel.MEMORY_AND_DISK)
         try:
-            reports = [json.loads(row.report) for row in rows.where(F.col("side") == _REPORT).collect()]
+            reports = reports_in(rows)
             reason = _check(reports)
         except BaseException:
             rows.unpersist()
@@ -76,11 +62,7 @@ def fit_blocked(
     if reason:
         rows.unpersist()
         return reason
-    users = rows.where(F.col("side") == _USERS).select(F.col("idx").alias("user_idx"), "vector")
-    items = rows.where(F.col("side") == _ITEMS).select(
-        F.col("idx").alias("item_idx"), "vector", F.lit(0.0).cast("float").alias("bias")
-    )
-    return EmbeddingModel("als", users, items, _figures(reports), (rows,))
+    return EmbeddingModel("als", users_in(rows), items_in(rows), _figures(reports), (rows,))
 
 
 def _check(reports: list[dict[str, Any]]) -> str | None:
@@ -145,7 +127,7 @@ def _task(
             width = int(largest[1]) + 1
             too_large = _too_large(width, params)
             if largest[0] or not width or too_large:
-                yield _report(report | ({"too_large": too_large} if too_large else {}))
+                yield report_row(report | ({"too_large": too_large} if too_large else {}))
                 return
             say = remark if ring.rank == 0 else no_remark
             yield from _fit(ring, pairs, width, params, seed, start.value if start else None, iterations, say, report)
@@ -186,9 +168,9 @@ def _fit(
     bounds = even_bounds(len(known), ring.size)
     own = known[bounds[ring.rank] : bounds[ring.rank + 1]]
     not_finite = sum(int((~np.isfinite(side).all(axis=1)).sum()) for side in (found.users, found.items[own]))
-    yield from _vectors(_USERS, block.user_idx, found.users)
-    yield from _vectors(_ITEMS, own, found.items[own])
-    yield _report(
+    yield from vector_rows(USERS, block.user_idx, found.users)
+    yield from vector_rows(ITEMS, own, found.items[own])
+    yield report_row(
         report
         | {
             "not_finite": not_finite,
@@ -209,26 +191,3 @@ def _placed(start: ItemMatrix, counts: NDArray[np.int64]) -> NDArray[np.float32]
     items[start.item_idx[inside]] = start.vectors[inside]
     items[counts == 0] = 0
     return items
-
-
-def _vectors(side: str, idx: NDArray[np.int32], vectors: NDArray[np.float32]) -> Iterator[pa.RecordBatch]:
-    for begin in range(0, len(idx), _BATCH):
-        part = vectors[begin : begin + _BATCH]
-        starts = np.arange(len(part) + 1, dtype=np.int64) * part.shape[1]
-        columns = [
-            pa.array([side]).take(pa.array(np.zeros(len(part), np.int32))),
-            pa.array(idx[begin : begin + _BATCH], pa.int32()),
-            write_lists(Ragged(part.ravel(), starts), pa.float32()),
-            pa.nulls(len(part), pa.string()),
-        ]
-        yield pa.RecordBatch.from_arrays(columns, ["side", "idx", "vector", "report"])
-
-
-def _report(facts: dict[str, Any]) -> pa.RecordBatch:
-    columns = [
-        pa.array([_REPORT]),
-        pa.array([0], pa.int32()),
-        pa.nulls(1, pa.list_(pa.float32())),
-        pa.array([json.dumps(facts)]),
-    ]
-    return pa.RecordBatch.from_arrays(columns, ["side", "idx", "vector", "report"])
