@@ -62,11 +62,9 @@ say "installing the packages pinned in constraints.txt (some minutes the first t
 .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt pip setuptools wheel
 .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,bench]'
 
-say "fetching Delta's jars"
+say "fetching Delta's jars and compiling the kernels"
 log=.venv/spark-setup.log
-SPARK_CONF_DIR=conf PYSPARK_PYTHON=.venv/bin/python .venv/bin/python -c '
-from pyspark.sql import SparkSession
-SparkSession.builder.getOrCreate().stop()' >"$log" 2>&1 \
-  || { tail -n 5 "$log" >&2; fail "Spark could not start with Delta: see $log"; }
+.venv/bin/python -m musicrec.warm_up conf >"$log" 2>&1 \
+  || { tail -n 5 "$log" >&2; fail "Spark could not start with Delta, or an engine did not run: see $log"; }
 touch .venv/.ready
 say "done"
