@@ -72,8 +72,11 @@ class Shown:
         for number in range(300):
             recording = min(int(rng.expovariate(0.12)), 39)
             at = START + timedelta(minutes=rng.randint(0, 7 * 24 * 60 - 1))
-            rows.append((f"u{rng.randint(0, 9)}", at, f"m{number}", f"r{recording}", f"a{recording % 8}"))
-        self.listens = pd.DataFrame(rows, columns=list(TABLES["silver.listens"].columns)[:5])
+            user = rng.randint(0, 9)
+            ids = (f"u{user}", at, f"m{number}", f"r{recording}", f"a{recording % 8}")
+            rows.append((*ids, user, recording, recording % 8))
+        columns = ["user_id", "listened_at", "recording_msid", "recording_id", "artist_id"]
+        self.listens = pd.DataFrame(rows, columns=[*columns, "user_idx", "recording_idx", "artist_idx"])
         methods = [(f"r{n}", f"t{n}", "exact" if n % 2 else "fuzzy", 1.0) for n in range(30)]
         self.links = pd.DataFrame(methods, columns=list(TABLES["silver.links"].columns))
         lakehouse = Lakehouse(spark, str(root))
