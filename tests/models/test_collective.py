@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import socket
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -10,23 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from musicrec.models.collective import Collective, Links, even_bounds
-
-
-def ring(size: int) -> list[Collective]:
-    if size == 1:
-        return [Collective(0, 1, None)]
-    wires = [socket.socketpair() for _ in range(size)]  # wire i leads from i to i + 1
-    return [Collective(i, size, Links(wires[i][0], wires[i - 1][1])) for i in range(size)]
-
-
-def together(size: int, act: Callable[[Collective], Any]) -> list[Any]:
-    members = ring(size)
-    with ThreadPoolExecutor(size) as pool:
-        results = list(pool.map(act, members))
-    for member in members:
-        member.close()
-    return results
+from musicrec.models.collective import Collective, even_bounds
+from tests.rings import together
 
 
 @settings(max_examples=30, deadline=None)

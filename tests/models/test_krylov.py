@@ -1,36 +1,16 @@
 from __future__ import annotations
 
-import socket
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from musicrec.models.collective import Collective, Links
+from musicrec.models.collective import Collective
 from musicrec.models.krylov import Directions, leading_directions
 from musicrec.models.slices import Slices
+from tests.rings import together
 
 ROWS, CHUNK = 60, 7
-
-
-def ring(size: int) -> list[Collective]:
-    if size == 1:
-        return [Collective(0, 1, None)]
-    wires = [socket.socketpair() for _ in range(size)]
-    return [Collective(i, size, Links(wires[i][0], wires[i - 1][1])) for i in range(size)]
-
-
-def together(size: int, act: Callable[[Collective], Any]) -> list[Any]:
-    members = ring(size)
-    with ThreadPoolExecutor(size) as pool:
-        results = list(pool.map(act, members))
-    for member in members:
-        member.close()
-    return results
 
 
 def with_spectrum(values: np.ndarray, seed: int) -> np.ndarray:
