@@ -15,7 +15,6 @@ The large run: --users 5000000 --items 200000 --nnz 50000000 --rank 32 --driver-
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -33,7 +32,17 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from scipy.sparse import csr_matrix
 
-from benchmarks.measure import Row, benchmark_session, measured, print_rows, process_peaks, write_json
+from benchmarks.measure import (
+    Row,
+    benchmark_session,
+    best_of,
+    chosen_engines,
+    measured,
+    print_rows,
+    process_peaks,
+    write_json,
+)
+from benchmarks.workload import write_workload_apart
 from musicrec.logs import make_logger
 from musicrec.models.als import AlsParams, fit_als
 from musicrec.models.embedding import collect_items
@@ -102,10 +111,7 @@ def main(
     json_path: Path | None,
 ) -> None:
     """Time the engines on one workload and compare their losses."""
-    names = engines.split(",")
-    unknown = sorted(set(names) - set(_ENGINES))
-    if unknown:
-        raise click.UsageError(f"unknown engines: {', '.join(unknown)}; known: {', '.join(_ENGINES)}")
+    names = chosen_engines(engines, _ENGINES)
     with tempfile.TemporaryDirectory(prefix="musicrec-bench-") as folder:
         problem = make_problem(Path(folder) / "all", users, items, nnz, rank, iterations, seed)
         small = make_problem(Path(folder) / "small", *_WARM_UP, rank, 1, seed)
@@ -127,9 +133,8 @@ def main(
 
 
 def make_problem(root: Path, users: int, items: int, nnz: int, rank: int, iterations: int, seed: int) -> Problem:
-    """Write the pairs, in no order, by a process of their own, so that its memory is not counted with the engines'."""
-    command = [sys.executable, "-m", "benchmarks.workload", str(root / "pairs")]
-    subprocess.run([*command, *map(str, (users, items, nnz, seed))], check=True)
+    """Write the pairs, in no order."""
+    write_workload_apart(root / "pairs", users, items, nnz, seed)
     return Problem(root, users, items, rank, iterations)
 
 
@@ -139,14 +144,7 @@ def time_engines(
     """Each engine's best of `repeats` runs, after one on the small problem."""
     for name in names:
         _ENGINES[name](spark, small, seed)
-    best: dict[str, Row] = {}
-    for _ in range(repeats):
-        for name in names:
-            figures, seconds, peak = measured(name, partial(_ENGINES[name], spark, problem, seed))
-            row = {"engine": name, "seconds": seconds, "peak_mb": peak, **figures}
-            if name not in best or seconds < best[name]["seconds"]:
-                best[name] = {**row, "peak_mb": max(peak, best.get(name, row)["peak_mb"])}
-    return list(best.values())
+    return best_of({name: partial(_ENGINES[name], spark, problem, seed) for name in names}, repeats)
 
 
 def run_musicrec(spark: SparkSession, problem: Problem, seed: int) -> Row:

@@ -7,11 +7,12 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
+import click
 from pyspark.sql import SparkSession
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -78,6 +79,40 @@ def measured(name: str, function: Callable[[], Result]) -> tuple[Result, float, 
         seconds = time.perf_counter() - started
     print(f"{name}: {seconds:.2f} s, peak {memory.peak_mb:,.0f} MB", file=sys.stderr, flush=True)
     return result, seconds, memory.peak_mb
+
+
+def chosen_engines(names: str, known: Collection[str]) -> list[str]:
+    """The engines of a comma-separated option.
+
+    Raises
+    ------
+    click.UsageError : one of them is not known.
+    """
+    chosen = names.split(",")
+    unknown = sorted(set(chosen) - set(known))
+    if unknown:
+        raise click.UsageError(f"unknown engines: {', '.join(unknown)}; known: {', '.join(known)}")
+    return chosen
+
+
+def best_of(runs: Mapping[str, Callable[[], Row | None]], repeats: int) -> list[Row]:
+    """Each engine's best run and highest peak; the engines take turns.
+
+    Parameters
+    ----------
+    runs : by engine, a run that gives further fields of its row, or None.
+    repeats : runs of each.
+    """
+    best: dict[str, Row] = {}
+    for _ in range(repeats):
+        for name, run in runs.items():
+            figures, seconds, peak = measured(name, run)
+            row = {"engine": name, "seconds": seconds, "peak_mb": peak, **(figures or {})}
+            if name in best:
+                row["peak_mb"] = best[name]["peak_mb"] = max(peak, best[name]["peak_mb"])
+            if name not in best or seconds < best[name]["seconds"]:
+                best[name] = row
+    return list(best.values())
 
 
 def write_json(rows: Sequence[Mapping[str, Any]], path: Path | None) -> None:

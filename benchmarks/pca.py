@@ -17,7 +17,6 @@ is reported is checked, against the formula.
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -35,7 +34,8 @@ from pyspark.sql import SparkSession
 from scipy.sparse import csr_matrix
 from scipy.sparse.linalg import LinearOperator, eigsh
 
-from benchmarks.measure import Row, benchmark_session, measured, print_rows, process_peaks, write_json
+from benchmarks.measure import Row, benchmark_session, best_of, chosen_engines, print_rows, process_peaks, write_json
+from benchmarks.workload import write_workload_apart
 from musicrec.logs import make_logger
 from musicrec.models.pca import PcaParams, fit_pca
 
@@ -84,10 +84,7 @@ class Problem:
 def main(huge: bool, components: int, repeats: int, seed: int, json_path: Path | None, **options: Any) -> None:
     """Time the engines on one workload and compare what their components explain."""
     chosen = {**options, **(_HUGE if huge else {})}
-    names = chosen["engines"].split(",")
-    unknown = sorted(set(names) - set(_ENGINES))
-    if unknown:
-        raise click.UsageError(f"unknown engines: {', '.join(unknown)}; known: {', '.join(_ENGINES)}")
+    names = chosen_engines(chosen["engines"], _ENGINES)
     with tempfile.TemporaryDirectory(prefix="musicrec-bench-") as folder:
         sizes = (chosen["rows"], chosen["columns"], chosen["nnz"])
         problem = make_problem(Path(folder) / "all", *sizes, components, seed)
@@ -106,9 +103,8 @@ def main(huge: bool, components: int, repeats: int, seed: int, json_path: Path |
 
 
 def make_problem(root: Path, rows: int, columns: int, nnz: int, components: int, seed: int) -> Problem:
-    """Write the pairs, in no order, by a process of their own, so that its memory is not counted with the engines'."""
-    command = [sys.executable, "-m", "benchmarks.workload", str(root / "pairs")]
-    subprocess.run([*command, *map(str, (rows, columns, nnz, seed))], check=True)
+    """Write the pairs, in no order."""
+    write_workload_apart(root / "pairs", rows, columns, nnz, seed)
     return Problem(root, rows, columns, components)
 
 
@@ -118,14 +114,7 @@ def time_engines(
     """Each engine's best of `repeats` runs, after one on the small problem."""
     for name in names:
         _ENGINES[name](spark, small, seed)
-    best: dict[str, Row] = {}
-    for _ in range(repeats):
-        for name in names:
-            figures, seconds, peak = measured(name, partial(_ENGINES[name], spark, problem, seed))
-            row = {"engine": name, "seconds": seconds, "peak_mb": peak, **figures}
-            if name not in best or seconds < best[name]["seconds"]:
-                best[name] = {**row, "peak_mb": max(peak, best.get(name, row)["peak_mb"])}
-    return list(best.values())
+    return best_of({name: partial(_ENGINES[name], spark, problem, seed) for name in names}, repeats)
 
 
 def run_musicrec(spark: SparkSession, problem: Problem, seed: int, center: bool) -> Row:

@@ -30,7 +30,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from scipy.sparse import csr_matrix
 
-from benchmarks.measure import Row, benchmark_session, measured, print_rows, write_json
+from benchmarks.measure import Row, benchmark_session, best_of, chosen_engines, print_rows, write_json
 from benchmarks.workload import interactions_workload
 from musicrec.models.embedding import EmbeddingModel
 from musicrec.ranking.topn import top_n
@@ -76,10 +76,7 @@ def main(
     json_path: Path | None,
 ) -> None:
     """Time the engines on one workload and check musicrec's lists."""
-    names = engines.split(",")
-    unknown = sorted(set(names) - set(_ENGINES))
-    if unknown:
-        raise click.UsageError(f"unknown engines: {', '.join(unknown)}; known: {', '.join(_ENGINES)}")
+    names = chosen_engines(engines, _ENGINES)
     spark = benchmark_session(driver_memory)
     with tempfile.TemporaryDirectory(prefix="musicrec-bench-") as folder:
         problem = make_problem(Path(folder), users, items, nnz, rank, n, seed)
@@ -100,14 +97,7 @@ def time_engines(names: list[str], spark: SparkSession, problem: Problem, small:
     """Each engine's best seconds and highest peak of `repeats` runs, after one on the small problem."""
     for name in names:
         _ENGINES[name](spark, small)
-    seconds: dict[str, list[float]] = {name: [] for name in names}
-    peaks: dict[str, list[float]] = {name: [] for name in names}
-    for _ in range(repeats):
-        for name in names:
-            _, taken, peak = measured(name, partial(_ENGINES[name], spark, problem))
-            seconds[name].append(taken)
-            peaks[name].append(peak)
-    return [{"engine": name, "seconds": min(seconds[name]), "peak_mb": max(peaks[name])} for name in names]
+    return best_of({name: partial(_ENGINES[name], spark, problem) for name in names}, repeats)
 
 
 def run_musicrec(spark: SparkSession, problem: Problem) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,12 @@ def write_workload(folder: Path, users: int, items: int, nnz: int, seed: int) ->
         rows = order[start : start + _FILE_ROWS]
         columns = {"user_idx": user_idx[rows], "item_idx": item_idx[rows], "weight": weight[rows].astype(np.float64)}
         pq.write_table(pa.table(columns), folder / f"{part:03}.parquet")
+
+
+def write_workload_apart(folder: Path, users: int, items: int, nnz: int, seed: int) -> None:
+    """`write_workload` by a process of its own, so that its memory is not counted with the engines'."""
+    command = [sys.executable, "-m", "benchmarks.workload", str(folder)]
+    subprocess.run([*command, *map(str, (users, items, nnz, seed))], check=True)
 
 
 if __name__ == "__main__":
