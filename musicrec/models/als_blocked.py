@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from musicrec.models.als_params import AlsParams
 from musicrec.models.embedding import EmbeddingModel, ItemMatrix
 from musicrec.models.remarks import Remark, hear_remarks, no_remark
 from musicrec.models.side_by_side import slots, why_not_side_by_side
+from musicrec.models.task_pairs import narrow_pairs, read_pairs
 from musicrec.models.task_rows import ITEMS, SCHEMA, USERS, items_in, report_row, reports_in, users_in, vector_rows
 
 
@@ -41,9 +41,7 @@ def fit_blocked(
         raise InputError("the item vectors to start from", f"rank {params.rank}", f"rank {start.vectors.shape[1]}")
     session = interactions.sparkSession
     blocks = params.blocks or slots(session)
-    pairs = interactions.select(
-        F.col("user_idx").cast("int"), F.col("item_idx").cast("int"), F.col("weight").cast("float")
-    ).repartition(blocks, F.floor(F.col("user_idx") / GROUP))
+    pairs = narrow_pairs(interactions).repartition(blocks, F.floor(F.col("user_idx") / GROUP))
     shared = session.sparkContext.broadcast(start) if start is not None else None
     iterations = params.warm_iterations if start is not None and params.warm_iterations else params.iterations
     with hear_remarks(session, log, "als: iterations", iterations) as remark:
@@ -92,45 +90,28 @@ def _figures(reports: list[dict[str, Any]]) -> dict[str, float]:
     return figures
 
 
-@dataclass(frozen=True)
-class _Pairs:
-    user_idx: NDArray[np.int32]
-    item_idx: NDArray[np.int32]
-    values: NDArray[np.float32]
-
-
-def _read_pairs(batches: Iterable[pa.RecordBatch], alpha: float) -> tuple[_Pairs, int]:
-    """This task's entries, and how many have a weight that is not a positive number."""
-    parts = [(b["user_idx"].to_numpy(), b["item_idx"].to_numpy(), _floats(b["weight"])) for b in batches if b.num_rows]
-    if not parts:
-        nothing = np.zeros(0, np.int32)
-        return _Pairs(nothing, nothing, np.zeros(0, np.float32)), 0
-    users, items, weights = (np.concatenate(column) for column in zip(*parts, strict=True))
-    good = np.isfinite(weights) & (weights > 0)
-    return _Pairs(users, items, np.float32(alpha) * weights), int(len(good) - good.sum())
-
-
-def _floats(column: pa.Array) -> NDArray[np.float32]:
-    return np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.float32)
-
-
 def _task(
     params: AlsParams, seed: int, start: Broadcast[ItemMatrix] | None, iterations: int, remark: Remark
 ) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     def fit(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         from musicrec.models.collective import Collective
 
-        pairs, bad = _read_pairs(batches, params.alpha)
+        users, items, weights = read_pairs(batches)
+        bad = int((~(np.isfinite(weights) & (weights > 0))).sum())
         with Collective.join(BarrierTaskContext.get()) as ring:
-            report = {"interactions": len(pairs.values), "bad": bad}
-            largest = ring.reduce(np.array([bad, pairs.item_idx.max(initial=-1)], np.int64), np.maximum)
+            report = {"interactions": len(weights), "bad": bad}
+            largest = ring.reduce(np.array([bad, items.max(initial=-1)], np.int64), np.maximum)
             width = int(largest[1]) + 1
             too_large = _too_large(width, params)
             if largest[0] or not width or too_large:
                 yield report_row(report | ({"too_large": too_large} if too_large else {}))
                 return
             say = remark if ring.rank == 0 else no_remark
-            yield from _fit(ring, pairs, width, params, seed, start.value if start else None, iterations, say, report)
+            from musicrec.models.als_block import make_block
+
+            block = make_block(ring, users, items, np.float32(params.alpha) * weights, width)
+            del users, items, weights
+            yield from _fit(ring, block, params, seed, start.value if start else None, iterations, say, report)
 
     return fit
 
@@ -149,8 +130,7 @@ def _too_large(width: int, params: AlsParams) -> str | None:
 
 def _fit(
     ring: Any,
-    pairs: _Pairs,
-    width: int,
+    block: Any,
     params: AlsParams,
     seed: int,
     start: ItemMatrix | None,
@@ -161,7 +141,6 @@ def _fit(
     from musicrec.models import als_block
     from musicrec.models.collective import even_bounds
 
-    block = als_block.make_block(ring, pairs.user_idx, pairs.item_idx, pairs.values, width)
     items = als_block.first_items(block, params.rank, seed) if start is None else _placed(start, block.item_counts)
     found = als_block.alternate(ring, block, params, items, iterations, start is not None, remark)
     known = np.flatnonzero(block.item_counts).astype(np.int32)

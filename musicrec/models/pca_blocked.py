@@ -11,7 +11,6 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyspark import BarrierTaskContext, StorageLevel
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
 from musicrec.errors import InputError, NonFiniteError
 from musicrec.logs import Logger
@@ -19,6 +18,7 @@ from musicrec.models.embedding import EmbeddingModel
 from musicrec.models.pca_params import PcaParams
 from musicrec.models.remarks import Remark, hear_remarks, no_remark
 from musicrec.models.side_by_side import slots, why_not_side_by_side
+from musicrec.models.task_pairs import narrow_pairs, read_pairs
 from musicrec.models.task_rows import ITEMS, SCHEMA, USERS, items_in, report_row, reports_in, users_in, vector_rows
 
 Ints32 = NDArray[np.int32]
@@ -39,9 +39,7 @@ def fit_blocked(
         log.warning("pca: one task does all", reason=alone)
     most = 1 if alone else slots(session)
     blocks = min(params.blocks or most, most)
-    pairs = interactions.select(
-        F.col("user_idx").cast("int"), F.col("item_idx").cast("int"), F.col("weight").cast("float")
-    ).repartition(blocks, "user_idx")
+    pairs = narrow_pairs(interactions).repartition(blocks, "user_idx")
     with hear_remarks(session, log, "pca: passes, at most", params.max_iterations) as remark:
         # The shuffle ends the stage of side-by-side tasks: what reads the result need not run all of them again.
         rows = pairs.mapInArrow(_task(params, seed, remark, blocks), SCHEMA, barrier=blocks > 1)
@@ -89,26 +87,13 @@ def _figures(reports: list[dict[str, Any]]) -> dict[str, float]:
     return figures
 
 
-def _read_pairs(batches: Iterable[pa.RecordBatch]) -> tuple[Ints32, Ints32, Floats32]:
-    """This task's listeners, items and weights; a weight that is null is NaN."""
-    parts = [(b["user_idx"].to_numpy(), b["item_idx"].to_numpy(), _floats(b["weight"])) for b in batches if b.num_rows]
-    if not parts:
-        return np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, np.float32)
-    users, items, weights = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return users, items, weights
-
-
-def _floats(column: pa.Array) -> Floats32:
-    return np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.float32)
-
-
 def _task(
     params: PcaParams, seed: int, remark: Remark, blocks: int
 ) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     def fit(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         from musicrec.models.collective import Collective
 
-        users, items, weights = _read_pairs(batches)
+        users, items, weights = read_pairs(batches)
         report: dict[str, Any] = {"interactions": len(users), "bad": int((~np.isfinite(weights)).sum())}
         with Collective.join(BarrierTaskContext.get()) if blocks > 1 else Collective(0, 1, None) as ring:
             worst = ring.reduce(np.array([report["bad"], items.max(initial=-1)], np.int64), np.maximum)
