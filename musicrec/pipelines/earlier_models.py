@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 from musicrec.io.runs import Run
@@ -60,16 +60,22 @@ def als_items_before(run: Run, params: AlsParams) -> ItemMatrix | None:
 
     Only of an earlier night: a night that is run again starts from the same vectors.
     """
+    earlier = newest_als_before(run) if params.warm_iterations else None
+    if earlier is None or json.loads(earlier.params).get("rank") != params.rank:
+        return None
+    items = collect_items(vectors_of(run, "als", "models.item_vectors", earlier.item_vectors_version))
+    run.log.info("als: starting from an earlier night", as_of=str(earlier.as_of), items=len(items.item_idx))
+    return items
+
+
+def newest_als_before(run: Run) -> Row | None:
+    """The row of ops.models of the newest ALS of an earlier night."""
     lake = run.lakehouse
-    if not params.warm_iterations or not lake.exists("ops.models"):
+    if not lake.exists("ops.models"):
         return None
     earlier = lake.read("ops.models").where((F.col("model") == "als") & (F.col("as_of") < F.lit(run.day)))
     rows = earlier.orderBy(F.col("as_of").desc(), F.col("trained_at").desc(), "run_id").limit(1).collect()
-    if not rows or json.loads(rows[0].params).get("rank") != params.rank:
-        return None
-    items = collect_items(vectors_of(run, "als", "models.item_vectors", rows[0].item_vectors_version))
-    run.log.info("als: starting from an earlier night", as_of=str(rows[0].as_of), items=len(items.item_idx))
-    return items
+    return rows[0] if rows else None
 
 
 def _has_settings(run: Run, run_id: str, job: str, settings: Mapping[str, Any]) -> bool:

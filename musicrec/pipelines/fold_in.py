@@ -11,7 +11,6 @@ import numpy as np
 import pyarrow as pa
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
-from pyspark.sql import functions as F
 
 from musicrec.errors import InputError, TableMissingError
 from musicrec.io.runs import Run
@@ -19,7 +18,7 @@ from musicrec.models.als_params import AlsParams
 from musicrec.models.blocks import read_vectors
 from musicrec.models.embedding import EmbeddingModel, ItemMatrix
 from musicrec.models.fold_in import FoldIn, fold_in
-from musicrec.pipelines.earlier_models import vectors_of
+from musicrec.pipelines.earlier_models import newest_als_before, vectors_of
 from musicrec.pipelines.training_data import TrainingData
 from musicrec.transforms.interactions import Confidence, confidence_of
 
@@ -32,18 +31,14 @@ def fold_in_als(run: Run, data: TrainingData, params: AlsParams) -> EmbeddingMod
 
     None where it is time to fit again, or where the settings have changed since.
     """
-    lake = run.lakehouse
-    if params.refit_days <= 1 or not lake.exists("ops.models"):
-        return None
-    earlier = lake.read("ops.models").where((F.col("model") == "als") & (F.col("as_of") < F.lit(run.day)))
-    rows = earlier.orderBy(F.col("as_of").desc(), F.col("trained_at").desc(), "run_id").limit(1).collect()
+    earlier = newest_als_before(run) if params.refit_days > 1 else None
     settings = json.dumps(params.model_dump(mode="json"), sort_keys=True)
-    if not rows or rows[0].params != settings:
+    if earlier is None or earlier.params != settings:
         return None
-    age = rows[0].figures.get(ITEMS_AGE, 0.0) + (run.day - rows[0].as_of).days
+    age = earlier.figures.get(ITEMS_AGE, 0.0) + (run.day - earlier.as_of).days
     if age >= params.refit_days:
         return None
-    items = vectors_of(run, "als", "models.item_vectors", rows[0].item_vectors_version)
+    items = vectors_of(run, "als", "models.item_vectors", earlier.item_vectors_version)
     users = fold_in(data.interactions, items, params)
     run.log.info("als: listeners are folded in, items are those of the last fit", items_age_days=age)
     return EmbeddingModel("als", users, items, {ITEMS_AGE: float(age)})
