@@ -30,7 +30,9 @@ def train_als(run: Run, item: ItemKind, interaction: InteractionParams, params: 
     """
     data = training_data(run, item, interaction)
     model = fold_in_als(run, data, params) or fit_als_model(run, data, params, als_items_before(run, params))
-    return publish(run, model, params, data.interactions.count(), "")
+    stage = publish(run, model, params, data.interactions.count(), "")
+    model.release()
+    return stage
 
 
 def train_pca(run: Run, item: ItemKind, interaction: InteractionParams, params: PcaParams) -> Stage:
@@ -44,7 +46,9 @@ def train_pca(run: Run, item: ItemKind, interaction: InteractionParams, params: 
         run.metric("explained_variance_cumulative", cumulative, step=component, model="pca")
     found = len(model.explained_variance_ratio)
     run.log.info("pca: explained variance", components=found, cumulative=round(cumulative, 4))
-    return publish(run, model.embedding, params, data.interactions.count(), "")
+    stage = publish(run, model.embedding, params, data.interactions.count(), "")
+    model.embedding.release()
+    return stage
 
 
 def train_sequence(run: Run, item: ItemKind, interaction: InteractionParams, fit: SequenceFit, files: Path) -> Stage:
