@@ -48,7 +48,7 @@ from musicrec.models.als import AlsParams, fit_als
 from musicrec.models.embedding import collect_items
 
 ALPHA, PENALTY = 2.0, 5.0
-_WARM_UP = (500, 300, 4000)
+_WARM_UP = (3600, 5000, 100_000)
 # Pairs up to which the loss is computed again here; beyond, the one that musicrec reports stands.
 _CHECKED_PAIRS = 20_000_000
 # How far a reported loss may be from the formula's, and above the peer's: float32 and other random beginnings.
@@ -92,7 +92,7 @@ class Problem:
 @click.option("--rank", default=64, show_default=True)
 @click.option("--iterations", default=10, show_default=True)
 @click.option("--engines", default="musicrec,mllib,implicit", show_default=True)
-@click.option("--repeats", default=1, show_default=True, help="Turns of each engine; the row has its best.")
+@click.option("--repeats", default=2, show_default=True, help="Turns of each engine; the row has its best.")
 @click.option("--warm", is_flag=True, help="Also start from earlier factors after 1 % more pairs.")
 @click.option("--seed", default=20140616, show_default=True)
 @click.option("--driver-memory", default="4g", show_default=True)

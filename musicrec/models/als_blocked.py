@@ -35,7 +35,7 @@ def fit_blocked(
     interactions: DataFrame, params: AlsParams, seed: int, start: ItemMatrix | None, log: Logger | None
 ) -> EmbeddingModel | str:
     """The model, or why its item side cannot be held in every task; see `als.fit_als`."""
-    from musicrec.models.als_kernels import GROUP
+    from musicrec.models.als_item_kernels import GROUP
 
     if start is not None and start.vectors.shape[1] != params.rank:
         raise InputError("the item vectors to start from", f"rank {params.rank}", f"rank {start.vectors.shape[1]}")
@@ -96,9 +96,9 @@ def _task(
     def fit(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         from musicrec.models.collective import Collective
 
-        users, items, weights = read_pairs(batches)
+        ring, (users, items, weights) = Collective.join_meanwhile(BarrierTaskContext.get(), lambda: read_pairs(batches))
         bad = int((~(np.isfinite(weights) & (weights > 0))).sum())
-        with Collective.join(BarrierTaskContext.get()) as ring:
+        with ring:
             report = {"interactions": len(weights), "bad": bad}
             largest = ring.reduce(np.array([bad, items.max(initial=-1)], np.int64), np.maximum)
             width = int(largest[1]) + 1
@@ -107,7 +107,7 @@ def _task(
                 yield report_row(report | ({"too_large": too_large} if too_large else {}))
                 return
             say = remark if ring.rank == 0 else no_remark
-            from musicrec.models.als_block import make_block
+            from musicrec.models.als_rows import make_block
 
             block = make_block(ring, users, items, np.float32(params.alpha) * weights, width)
             del users, items, weights
@@ -117,7 +117,7 @@ def _task(
 
 
 def _too_large(width: int, params: AlsParams) -> str | None:
-    from musicrec.models.als_block import BYTES_PER_CELL
+    from musicrec.models.als_items import BYTES_PER_CELL
 
     needed = width * params.rank * BYTES_PER_CELL >> 20
     if needed <= params.block_memory_mb:

@@ -6,6 +6,10 @@ Volinsky 2008, with the unobserved weight α₀ of Rendle et al. 2021). A is nev
 pass over the entries (Takács, Pilászy and Tikk, "Applications of the Conjugate Gradient Method for Implicit Feedback
 Collaborative Filtering", 2011).
 
+Scores do not change when both sides are turned alike, so both are kept in the basis in which G is diagonal (its
+spectrum): G then costs nothing, and G + λ, which is most of A for a row of few entries, makes the preconditioner. One
+step a row then does what three did without.
+
 All sums that cross blocks of listeners are exact: each term is first rounded to a multiple of a power of two so large
 that adding up loses nothing (pre-rounding; Demmel and Nguyen, "Fast Reproducible Floating-Point Summation", 2013). So
 the result has the same bits however the listeners are cut into blocks.
@@ -18,12 +22,9 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-# Listeners whose outer products BLAS adds up together; blocks of listeners never cut through such a group.
-GROUP = 64
-
 
 @njit(cache=True, nogil=True, fastmath=True)
-def _dot(a: Any, i: int, b: Any, j: int) -> Any:
+def dot(a: Any, i: int, b: Any, j: int) -> Any:
     """a[i] · b[j] in float32; the compiler may reorder the sum to use vector registers."""
     total = np.float32(0)
     for k in range(a.shape[1]):
@@ -32,7 +33,7 @@ def _dot(a: Any, i: int, b: Any, j: int) -> Any:
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def _add_scaled(target: Any, i: int, factor: Any, a: Any, j: int) -> None:
+def add_scaled(target: Any, i: int, factor: Any, a: Any, j: int) -> None:
     """target[i] += factor × a[j]."""
     for k in range(a.shape[1]):
         target[i, k] += factor * a[j, k]
@@ -46,131 +47,8 @@ def _add_four(target: Any, i: int, f0: Any, f1: Any, f2: Any, f3: Any, a: Any, j
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def _add_gram_times(target: Any, i: int, gram: Any, x: Any, j: int) -> None:
-    """target[i] += gram @ x[j]; gram is symmetric."""
-    d = gram.shape[0]
-    k = 0
-    while k + 4 <= d:
-        _add_four(target, i, x[j, k], x[j, k + 1], x[j, k + 2], x[j, k + 3], gram, k)
-        k += 4
-    while k < d:
-        _add_scaled(target, i, x[j, k], gram, k)
-        k += 1
-
-
-@njit(cache=True, nogil=True, fastmath=True)
-def _add_entries_times(target: Any, i: int, near: Any, weights: Any, first: int, count: int, x: Any, row: int) -> None:
-    """target[i] += Σ_j w_j (near[j] · x[row]) near[j] over the row's entries."""
-    d = near.shape[1]
-    j = 0
-    while j + 4 <= count:
-        s0 = np.float32(0)
-        s1 = np.float32(0)
-        s2 = np.float32(0)
-        s3 = np.float32(0)
-        for k in range(d):
-            s0 += near[j, k] * x[row, k]
-            s1 += near[j + 1, k] * x[row, k]
-            s2 += near[j + 2, k] * x[row, k]
-            s3 += near[j + 3, k] * x[row, k]
-        w = first + j
-        _add_four(target, i, weights[w] * s0, weights[w + 1] * s1, weights[w + 2] * s2, weights[w + 3] * s3, near, j)
-        j += 4
-    while j < count:
-        _add_scaled(target, i, weights[first + j] * _dot(near, j, x, row), near, j)
-        j += 1
-
-
-@njit(cache=True, nogil=True)
-def _apply(z: Any, gram: Any, penalty: Any, near: Any, weights: Any, first: int, count: int, x: Any, row: int) -> None:
-    """z[0] = A x[row]; the first `count` rows of `near` are the vectors of the row's entries."""
-    for k in range(z.shape[1]):
-        z[0, k] = penalty * x[row, k]
-    _add_gram_times(z, 0, gram, x, row)
-    _add_entries_times(z, 0, near, weights, first, count, x, row)
-
-
-@njit(cache=True, nogil=True)
-def solve_rows(
-    starts: Any,
-    columns: Any,
-    weights: Any,
-    fixed: Any,
-    gram: Any,
-    penalties: Any,
-    unobserved: Any,
-    solved: Any,
-    steps: int,
-    tolerance: Any,
-) -> None:
-    """Improve each row of `solved` by up to `steps` steps of conjugate gradients; rows without entries become 0.
-
-    starts, columns, weights : the entries by row (int64, int32, float32).
-    fixed : [width × d] the other side; gram : [d × d] α₀ fixedᵀ fixed; penalties : [rows] λ of each; all float32.
-    solved : [rows × d] float32, where the steps begin, changed in place.
-    tolerance : stop a row once its residual is this small beside its right-hand side.
-    """
-    d = fixed.shape[1]
-    longest = 0
-    for row in range(len(starts) - 1):
-        longest = max(longest, starts[row + 1] - starts[row])
-    near = np.empty((longest, d), np.float32)
-    r = np.empty((1, d), np.float32)
-    p = np.empty((1, d), np.float32)
-    z = np.empty((1, d), np.float32)
-    for row in range(len(starts) - 1):
-        first = starts[row]
-        count = starts[row + 1] - first
-        if count == 0:
-            solved[row, :] = 0
-            continue
-        # The entries' vectors lie far apart: bring them together once, all the steps then find them in the cache.
-        r[:] = 0
-        for j in range(count):
-            column = columns[first + j]
-            for k in range(d):
-                near[j, k] = fixed[column, k]
-            _add_scaled(r, 0, unobserved + weights[first + j], near, j)
-        enough = tolerance * tolerance * _dot(r, 0, r, 0)
-        _apply(z, gram, penalties[row], near, weights, first, count, solved, row)
-        for k in range(d):
-            r[0, k] -= z[0, k]
-            p[0, k] = r[0, k]
-        size = _dot(r, 0, r, 0)
-        for _ in range(steps):
-            if size <= enough or size < np.float32(1e-30):
-                break
-            _apply(z, gram, penalties[row], near, weights, first, count, p, 0)
-            along = size / _dot(p, 0, z, 0)
-            _add_scaled(solved, row, along, p, 0)
-            _add_scaled(r, 0, -along, z, 0)
-            before, size = size, _dot(r, 0, r, 0)
-            for k in range(d):
-                p[0, k] = r[0, k] + size / before * p[0, k]
-
-
-@njit(cache=True, nogil=True)
-def _add_exact(target: Any, i: int, factor: Any, a: Any, j: int, anchor: Any) -> None:
-    """target[i] += factor × a[j], each product rounded to the grid of `anchor` first (1.5 × 2⁵² × its width)."""
-    for k in range(a.shape[1]):
-        target[i, k] += (np.float64(factor * a[j, k]) + anchor) - anchor
-
-
-@njit(cache=True, nogil=True)
-def _add_exact_four(
-    target: Any, i: int, f0: Any, f1: Any, f2: Any, f3: Any, a: Any, j0: int, j1: int, j2: int, j3: int, anchor: Any
-) -> None:
-    """Four of `_add_exact` at once, which loads and stores the target a quarter as often."""
-    for k in range(a.shape[1]):
-        t0 = (np.float64(f0 * a[j0, k]) + anchor) - anchor
-        t1 = (np.float64(f1 * a[j1, k]) + anchor) - anchor
-        t2 = (np.float64(f2 * a[j2, k]) + anchor) - anchor
-        t3 = (np.float64(f3 * a[j3, k]) + anchor) - anchor
-        target[i, k] += (t0 + t1) + (t2 + t3)
-
-
-@njit(cache=True, nogil=True, fastmath=True)
-def _four_dots(a: Any, j0: int, j1: int, j2: int, j3: int, b: Any, i: int) -> Any:
+def four_dots(a: Any, j0: int, j1: int, j2: int, j3: int, b: Any, i: int) -> Any:
+    """b[i] · a[j] for four rows j."""
     s0 = np.float32(0)
     s1 = np.float32(0)
     s2 = np.float32(0)
@@ -183,93 +61,127 @@ def _four_dots(a: Any, j0: int, j1: int, j2: int, j3: int, b: Any, i: int) -> An
     return s0, s1, s2, s3
 
 
+@njit(cache=True, nogil=True, fastmath=True)
+def _add_entries(target: Any, near: Any, weights: Any, first: int, count: int, x: Any, row: int, terms: Any) -> None:
+    """target[0] += Σ_j f_j near[j] over the row's entries, with f_j = terms₀ + w_j (terms₁ + terms₂ near[j]·x[row])."""
+    constant, offset, slope = terms
+    j = 0
+    while j + 4 <= count:
+        s0, s1, s2, s3 = four_dots(near, j, j + 1, j + 2, j + 3, x, row)
+        w = first + j
+        f0 = constant + weights[w] * (offset + slope * s0)
+        f1 = constant + weights[w + 1] * (offset + slope * s1)
+        f2 = constant + weights[w + 2] * (offset + slope * s2)
+        f3 = constant + weights[w + 3] * (offset + slope * s3)
+        _add_four(target, 0, f0, f1, f2, f3, near, j)
+        j += 4
+    while j < count:
+        factor = constant + weights[first + j] * (offset + slope * dot(near, j, x, row))
+        add_scaled(target, 0, factor, near, j)
+        j += 1
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def first_direction(r: Any, p: Any, i: int, spectrum: Any, penalty: Any) -> Any:
+    """p[i] = r[i] / (spectrum + penalty); their product, the squared size of the residual."""
+    size = np.float32(0)
+    for k in range(r.shape[1]):
+        p[i, k] = r[i, k] / (spectrum[k] + penalty)
+        size += r[i, k] * p[i, k]
+    return size
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def next_direction(r: Any, p: Any, i: int, spectrum: Any, penalty: Any, before: Any) -> Any:
+    """p[i] = r[i] / (spectrum + penalty) + size / before × p[i]; the new squared size of the residual."""
+    size = np.float32(0)
+    for k in range(r.shape[1]):
+        size += r[i, k] * r[i, k] / (spectrum[k] + penalty)
+    share = size / before
+    for k in range(r.shape[1]):
+        p[i, k] = r[i, k] / (spectrum[k] + penalty) + share * p[i, k]
+    return size
+
+
 @njit(cache=True, nogil=True)
-def item_pass(
+def _longest_row(starts: Any) -> Any:
+    longest = 0
+    for row in range(len(starts) - 1):
+        longest = max(longest, starts[row + 1] - starts[row])
+    return longest
+
+
+@njit(cache=True, nogil=True)
+def _bring_together(columns: Any, first: int, count: int, fixed: Any, near: Any) -> None:
+    """near[j] = fixed[columns[first + j]]."""
+    for j in range(count):
+        column = columns[first + j]
+        for k in range(fixed.shape[1]):
+            near[j, k] = fixed[column, k]
+
+
+@njit(cache=True, nogil=True)
+def solve_rows(
     starts: Any,
-    rows: Any,
+    columns: Any,
     weights: Any,
-    listeners: Any,
-    items: Any,
-    constant: Any,
-    slope: Any,
-    anchors: Any,
-    sums: Any,
+    fixed: Any,
+    spectrum: Any,
+    penalties: Any,
+    unobserved: Any,
+    solved: Any,
+    steps: int,
+    tolerance: Any,
 ) -> None:
-    """sums[i] = Σ_u f_ui x_u over this block's listeners of item i, exactly [items × d float64].
+    """Improve each row of `solved` by up to `steps` steps of conjugate gradients; rows without entries become 0.
 
-    f_ui = constant + weight_ui × (slope₀ + slope₁ × x_u·y_i), so that the constants (α₀; 1, −1) give the right-hand
-    side less the entries' part of A y, and (0; 0, 1) the entries' part of A y.
-
-    starts, rows, weights : the block's entries by item; listeners : [listeners × d]; items : [items × d], float32.
-    anchors : [items] float64, see `_add_exact`.
+    starts, columns, weights : the entries by row (int64, int32, float32).
+    fixed : [width × d] the other side, so turned that α₀ fixedᵀ fixed is diagonal; spectrum : [d] that diagonal, all
+    > 0; penalties : [rows] λ of each; all float32.
+    solved : [rows × d] float32 in the same basis, where the steps begin, changed in place.
+    tolerance : stop a row once its residual is this small beside its right-hand side; 0 takes all steps.
     """
-    for item in range(len(starts) - 1):
-        for k in range(sums.shape[1]):
-            sums[item, k] = 0
-        j = starts[item]
-        last = starts[item + 1]
-        while j + 4 <= last:
-            a, b, c, e = rows[j], rows[j + 1], rows[j + 2], rows[j + 3]
-            s0, s1, s2, s3 = _four_dots(listeners, a, b, c, e, items, item)
-            f0 = constant + weights[j] * (slope[0] + slope[1] * s0)
-            f1 = constant + weights[j + 1] * (slope[0] + slope[1] * s1)
-            f2 = constant + weights[j + 2] * (slope[0] + slope[1] * s2)
-            f3 = constant + weights[j + 3] * (slope[0] + slope[1] * s3)
-            _add_exact_four(sums, item, f0, f1, f2, f3, listeners, a, b, c, e, anchors[item])
-            j += 4
-        while j < last:
-            u = rows[j]
-            factor = constant + weights[j] * (slope[0] + slope[1] * _dot(listeners, u, items, item))
-            _add_exact(sums, item, factor, listeners, u, anchors[item])
-            j += 1
-
-
-@njit(cache=True, nogil=True)
-def begin_rows(sums: Any, gram: Any, penalties: Any, y: Any, r: Any, p: Any, sizes: Any) -> None:
-    """First residuals r = sums − (G + λ) y, directions p = r and squared sizes of a range of items, in place."""
-    z = np.empty((1, y.shape[1]), np.float32)
-    for row in range(y.shape[0]):
-        for k in range(y.shape[1]):
-            z[0, k] = penalties[row] * y[row, k]
-        _add_gram_times(z, 0, gram, y, row)
-        for k in range(y.shape[1]):
-            r[row, k] = np.float32(sums[row, k]) - z[0, k]
-            p[row, k] = r[row, k]
-        sizes[row] = _dot(r, row, r, row)
-
-
-@njit(cache=True, nogil=True)
-def step_rows(sums: Any, gram: Any, penalties: Any, y: Any, r: Any, p: Any, sizes: Any) -> None:
-    """One step of conjugate gradients for a range of items, given sums = Σ w (x·p) x of each; all in place."""
-    z = np.empty((1, y.shape[1]), np.float32)
-    for row in range(y.shape[0]):
-        if sizes[row] < np.float32(1e-30):
-            p[row, :] = 0
+    d = fixed.shape[1]
+    near = np.empty((_longest_row(starts), d), np.float32)
+    r = np.empty((1, d), np.float32)
+    p = np.empty((1, d), np.float32)
+    z = np.empty((1, d), np.float32)
+    one, zero = np.float32(1), np.float32(0)
+    for row in range(len(starts) - 1):
+        first = starts[row]
+        count = starts[row + 1] - first
+        if count == 0:
+            solved[row, :] = 0
             continue
-        for k in range(y.shape[1]):
-            z[0, k] = np.float32(sums[row, k]) + penalties[row] * p[row, k]
-        _add_gram_times(z, 0, gram, p, row)
-        along = sizes[row] / _dot(p, row, z, 0)
-        _add_scaled(y, row, along, p, row)
-        _add_scaled(r, row, -along, z, 0)
-        before = sizes[row]
-        sizes[row] = _dot(r, row, r, row)
-        for k in range(y.shape[1]):
-            p[row, k] = r[row, k] + sizes[row] / before * p[row, k]
+        # The entries' vectors lie far apart: bring them together once, all the steps then find them in the cache.
+        _bring_together(columns, first, count, fixed, near)
+        enough = np.float32(1e-30)
+        if tolerance > 0:
+            r[:] = 0
+            _add_entries(r, near, weights, first, count, solved, row, (unobserved, one, zero))
+            enough = max(enough, tolerance * tolerance * first_direction(r, p, 0, spectrum, penalties[row]))
+        for k in range(d):
+            r[0, k] = -(spectrum[k] + penalties[row]) * solved[row, k]
+        _add_entries(r, near, weights, first, count, solved, row, (unobserved, one, -one))
+        size = first_direction(r, p, 0, spectrum, penalties[row])
+        for _ in range(steps):
+            if size <= enough:
+                break
+            for k in range(d):
+                z[0, k] = (spectrum[k] + penalties[row]) * p[0, k]
+            _add_entries(z, near, weights, first, count, p, 0, (zero, zero, one))
+            along = size / dot(p, 0, z, 0)
+            add_scaled(solved, row, along, p, 0)
+            add_scaled(r, 0, -along, z, 0)
+            size = next_direction(r, p, 0, spectrum, penalties[row], size)
 
 
 @njit(cache=True, nogil=True)
-def exact_gram(bounds: Any, vectors: Any, anchor: Any) -> Any:
-    """Σ x xᵀ over all rows [d × d float64]: BLAS within each group of rows, then an exact sum over the groups."""
-    d = vectors.shape[1]
-    total = np.zeros((d, d))
+def rotate(bounds: Any, vectors: Any, rotation: Any) -> None:
+    """vectors ← vectors @ rotation in place, by BLAS within each group of rows: the same bits wherever a group lies."""
     for group in range(len(bounds) - 1):
         part = vectors[bounds[group] : bounds[group + 1]]
-        product = np.dot(part.T, part)
-        for k in range(d):
-            for m in range(d):
-                total[k, m] += (np.float64(product[k, m]) + anchor) - anchor
-    return total
+        part[:] = np.dot(part, rotation)
 
 
 @njit(cache=True, nogil=True)
@@ -278,6 +190,6 @@ def fit_losses(starts: Any, columns: Any, weights: Any, listeners: Any, items: A
     losses = np.zeros(len(starts) - 1)
     for row in range(len(starts) - 1):
         for j in range(starts[row], starts[row + 1]):
-            score = np.float64(_dot(listeners, row, items, columns[j]))
+            score = np.float64(dot(listeners, row, items, columns[j]))
             losses[row] += (unobserved + weights[j]) * (1 - score) ** 2 - unobserved * score * score
     return losses

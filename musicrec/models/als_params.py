@@ -40,7 +40,7 @@ class AlsParams(Params):
     regularization_exponent: float = Field(default=1.0, ge=0)
     unobserved_weight: float = Field(default=1.0, gt=0)
     alpha: float = Field(default=10.0, gt=0)
-    steps: int = Field(default=3, ge=1)
+    steps: int = Field(default=1, ge=1)
     blocks: int = Field(default=0, ge=0)
     block_memory_mb: int = Field(default=4096, ge=1)
 

@@ -14,7 +14,7 @@ import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from pyspark import BarrierTaskContext
 
 Array = NDArray[Any]
 Combine = Callable[[Array, Array, Array], object]
+Result = TypeVar("Result")
 
 # Seconds within which every task of the stage must have called; they start together.
 _MEETING_SECONDS = 300.0
@@ -81,6 +82,14 @@ class Collective:
             link.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return cls(rank, size, Links(following, previous))
+
+    @classmethod
+    def join_meanwhile(cls, context: BarrierTaskContext, work: Callable[[], Result]) -> tuple[Collective, Result]:
+        """The ring, and what `work` gives, which is done while Spark tells the tasks of each other: that takes 1 s."""
+        with ThreadPoolExecutor(1) as background:
+            joining = background.submit(cls.join, context)
+            result = work()
+            return joining.result(), result
 
     def close(self) -> None:
         """Leave the ring."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +12,7 @@ from pyspark.core.broadcast import Broadcast
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from musicrec.models.als_axes import principal_axes
 from musicrec.models.als_block import solve_fully
 from musicrec.models.als_params import AlsParams
 from musicrec.models.blocks import Ragged, read_lists, write_lists
@@ -57,8 +59,15 @@ class FoldIn:
         values = (self._params.alpha * weights.values[known]).astype(np.float32)
         entries = SparseRows(kept, rows[known].astype(np.int32), values, len(self.items.item_idx))
         found = np.zeros((len(item_idx), self._gram.shape[0]), np.float32)
-        solve_fully(entries, entries.width, self._params, self.items.vectors, self._gram.astype(np.float32), found)
-        return found
+        turned, spectrum, axes = self._turned
+        solve_fully(entries, entries.width, self._params, turned, spectrum, found)
+        return np.asarray(found @ axes.T)
+
+    @cached_property
+    def _turned(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """The items in the basis that the kernel asks for, and that basis."""
+        spectrum, axes = principal_axes(self._gram)
+        return self.items.vectors @ axes, spectrum, axes
 
 
 def fold_in(interactions: DataFrame, item_vectors: DataFrame, params: AlsParams) -> DataFrame:

@@ -93,9 +93,13 @@ def _task(
     def fit(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         from musicrec.models.collective import Collective
 
-        users, items, weights = read_pairs(batches)
+        if blocks > 1:
+            ring, read = Collective.join_meanwhile(BarrierTaskContext.get(), lambda: read_pairs(batches))
+        else:
+            ring, read = Collective(0, 1, None), read_pairs(batches)
+        users, items, weights = read
         report: dict[str, Any] = {"interactions": len(users), "bad": int((~np.isfinite(weights)).sum())}
-        with Collective.join(BarrierTaskContext.get()) if blocks > 1 else Collective(0, 1, None) as ring:
+        with ring:
             worst = ring.reduce(np.array([report["bad"], items.max(initial=-1)], np.int64), np.maximum)
             if worst[0] or worst[1] < 0:
                 yield report_row(report)
@@ -103,7 +107,7 @@ def _task(
             from musicrec.models.pca_block import make_block
 
             block = make_block(ring, users, items, weights, int(worst[1]), params.center)
-            del users, items, weights
+            del read, users, items, weights
             report |= {"listeners": block.listeners, "items": len(block.item_idx), "scatter": block.scatter}
             enough = min(block.listeners, len(block.item_idx)) >= params.components
             if block.listeners < 2 or not enough or not block.scatter > 0:

@@ -5,8 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from musicrec.models.als_block import _anchor
-from musicrec.models.als_kernels import begin_rows, exact_gram, fit_losses, item_pass, solve_rows, step_rows
+from musicrec.models.als_axes import principal_axes
+from musicrec.models.als_item_kernels import begin_rows, exact_gram, item_pass, step_rows
+from musicrec.models.als_items import anchor_of
+from musicrec.models.als_kernels import fit_losses, rotate, solve_rows
 from musicrec.models.sparse import SparseRows, dense_index, sparse_rows
 
 NOTHING = np.float32(0)
@@ -60,11 +62,10 @@ def test_solved_rows_are_those_of_the_normal_equations(d: int) -> None:
     rows, y, a0 = by_rows(weights), vectors(90, d, 1), 0.3
     penalties = np.linspace(0.5, 2, 14).astype(np.float32)
     x = vectors(14, d, 2)
-    gram = np.float32(a0) * (y.T @ y)
-    solve_rows(
-        rows.starts, rows.columns, rows.values, y, gram, penalties, np.float32(a0), x, 4 * d + 20, np.float32(1e-7)
-    )
-    wide = y.astype(float)
+    spectrum, axes = principal_axes(a0 * (y.astype(float).T @ y))
+    entries, enough = (rows.starts, rows.columns, rows.values), np.float32(1e-7)
+    solve_rows(*entries, y @ axes, spectrum, penalties, np.float32(a0), x, 4 * d + 20, enough)
+    x, wide = x @ axes.T, y.astype(float)
     for row in range(14):
         w, seen = weights[row], weights[row] > 0
         left = a0 * wide.T @ wide + (wide * w[:, None]).T @ wide + penalties[row] * np.eye(d)
@@ -75,6 +76,8 @@ def test_solved_rows_are_those_of_the_normal_equations(d: int) -> None:
 def items_by_steps(weights: np.ndarray, x: np.ndarray, y: np.ndarray, cuts: list[int], steps: int) -> np.ndarray:
     """The item side's steps with the listeners cut into blocks at `cuts`, sums added block by block."""
     d, n = x.shape[1], len(y)
+    spectrum, axes = principal_axes(x.astype(float).T @ x)
+    x, y = x @ axes, y @ axes
     longest = np.sqrt((x.astype(float) ** 2).sum(axis=1).max())
     blocks = [
         (by_rows(weights[a:b]).transposed(), x[a:b]) for a, b in zip([0, *cuts], [*cuts, len(x)], strict=True) if b > a
@@ -82,7 +85,7 @@ def items_by_steps(weights: np.ndarray, x: np.ndarray, y: np.ndarray, cuts: list
 
     def added(vectors: np.ndarray, constant: float, slope: tuple[float, float]) -> np.ndarray:
         reach = np.sqrt((vectors.astype(float) ** 2).sum(axis=1)) * longest
-        anchors = _anchor(len(x) * (1 + weights.max() * (1 + reach)) * longest)
+        anchors = anchor_of(len(x) * (1 + weights.max() * (1 + reach)) * longest)
         total = np.zeros((n, d))
         for turned, part in blocks:
             sums = np.full((n, d), np.nan)
@@ -91,14 +94,12 @@ def items_by_steps(weights: np.ndarray, x: np.ndarray, y: np.ndarray, cuts: list
             total += sums
         return total
 
-    gram = (x.astype(float).T @ x).astype(np.float32)
     penalties = np.linspace(0.5, 2, n).astype(np.float32)
-    y = y.copy()
     r, p, sizes = np.empty_like(y), np.empty_like(y), np.empty(n, np.float32)
-    begin_rows(added(y, 1, (1, -1)), gram, penalties, y, r, p, sizes)
+    begin_rows(added(y, 1, (1, -1)), spectrum, penalties, y, r, p, sizes)
     for _ in range(steps):
-        step_rows(added(p, 0, (0, 1)), gram, penalties, y, r, p, sizes)
-    return y
+        step_rows(added(p, 0, (0, 1)), spectrum, penalties, y, r, p, sizes)
+    return y @ axes.T
 
 
 @pytest.mark.parametrize("d", [2, 7, 16])
@@ -125,13 +126,31 @@ def test_cutting_the_listeners_anywhere_changes_no_bit_of_the_items(cuts: list[i
 def test_the_gram_is_exact_over_groups(sizes: list[int], data: st.DataObject) -> None:
     bounds = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
     x = vectors(int(bounds[-1]), 5, 1)
-    anchor = _anchor(np.array(float((x.astype(float) ** 2).sum())))
+    anchor = anchor_of(np.array(float((x.astype(float) ** 2).sum())))
     whole = exact_gram(bounds, x, anchor)
     np.testing.assert_allclose(whole, x.astype(float).T @ x, atol=1e-5)
     cut = data.draw(st.integers(0, len(sizes)))
     first = exact_gram(bounds[: cut + 1], x, anchor)
     second = exact_gram(bounds[cut:] - bounds[cut], x[bounds[cut] :], anchor)
     np.testing.assert_array_equal(first + second, whole)
+
+
+def test_turning_keeps_scores_and_makes_the_gram_diagonal() -> None:
+    x, y = vectors(150, 6, 1), vectors(40, 6, 2)
+    spectrum, axes = principal_axes(x.astype(float).T @ x)
+    turned = x.copy()
+    rotate(np.array([0, 64, 128, 150]), turned, axes)
+    np.testing.assert_allclose(turned.T @ turned, np.diag(spectrum), atol=1e-3)
+    np.testing.assert_allclose(turned @ (y @ axes).T, x @ y.T, atol=1e-4)
+    apart = x[64:].copy()
+    rotate(np.array([0, 64, 86]), apart, axes)
+    np.testing.assert_array_equal(apart, turned[64:])
+
+
+def test_axes_of_a_gram_without_full_rank_leave_nothing_to_divide_by_zero() -> None:
+    x = vectors(5, 8, 1).astype(float)
+    assert (principal_axes(x.T @ x)[0] > 0).all()
+    assert (principal_axes(np.zeros((3, 3)))[0] > 0).all()
 
 
 def test_losses_of_the_entries() -> None:
