@@ -25,6 +25,10 @@ from musicrec.models.sparse import SparseRows
 Floats32 = NDArray[np.float32]
 Floats64 = NDArray[np.float64]
 
+# Of the first item vectors, as Rendle et al. (2021) draw them. On two simulated workloads 0.03, 0.3 and 1 ended at a
+# loss up to .4 % higher.
+_FIRST_LENGTH = 0.1
+
 # Where every row is solved until nothing changes: the residual beside the right-hand side, and the most steps.
 _SOLVED, _MOST_STEPS = np.float32(1e-5), 32
 
@@ -50,9 +54,9 @@ class Factors:
 
 
 def first_items(block: Block, rank: int, seed: int) -> Floats32:
-    """Random item vectors [width × rank] of about length 1; an item's own do not change when others are added."""
+    """Random item vectors [width × rank] of one length; an item's own do not change when others are added."""
     drawn = np.random.default_rng(seed).standard_normal((len(block.item_counts), rank), dtype=np.float32)
-    drawn *= np.float32(rank**-0.5)
+    drawn *= np.float32(_FIRST_LENGTH * rank**-0.5)
     drawn[block.item_counts == 0] = 0
     return drawn
 

@@ -14,7 +14,7 @@ from musicrec.logs import make_logger
 from musicrec.models.als import AlsParams, fit_als
 from musicrec.models.embedding import EmbeddingModel, collect_items
 
-PARAMS = AlsParams(rank=3, iterations=25, regularization=0.02, unobserved_weight=0.5, alpha=2.5)
+PARAMS = AlsParams(rank=3, iterations=50, regularization=0.02, unobserved_weight=0.5, alpha=2.5)
 # Three groups of listeners, each with its own eight items; user_idx and item_idx have gaps.
 GROUPS, USERS, ITEMS = 3, 8, 8
 
@@ -94,7 +94,7 @@ def test_loss_is_the_dense_one_and_as_low_as_an_independent_fit(fitted: Embeddin
     loss = fitted.figures["loss"]
     assert loss == pytest.approx(dense_loss(weights, x, y, PARAMS), rel=1e-6)
     other_x = np.abs(np.random.default_rng(0).standard_normal((24, 3)))
-    # From other first vectors and to the end; 25 iterations are near it.
+    # From other first vectors and to the end; 50 iterations are near it.
     for _ in range(100):
         other_y = solve_side(weights.T, other_x, PARAMS)
         other_x = solve_side(weights, other_y, PARAMS)
