@@ -215,8 +215,10 @@ _ENGINES: dict[str, Callable[[SparkSession, Problem, int], Row]] = {
 
 
 def _save(problem: Problem, name: str, users: DataFrame, items: DataFrame) -> None:
-    users.write.mode("overwrite").parquet(str(problem.root / f"{name}-users"))
-    items.write.mode("overwrite").parquet(str(problem.root / f"{name}-items"))
+    for side, vectors in (("users", users), ("items", items)):
+        # Hardly a number comes twice in vectors: a dictionary of them is built and thrown away.
+        writer = vectors.write.mode("overwrite").option("parquet.enable.dictionary", "false")
+        writer.parquet(str(problem.root / f"{name}-{side}"))
 
 
 def add_losses(rows: list[Row], problem: Problem, nnz: int) -> list[str]:
