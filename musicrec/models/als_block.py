@@ -18,7 +18,7 @@ from musicrec.models.als_axes import turn
 from musicrec.models.als_items import ItemRoom, improve_items
 from musicrec.models.als_kernels import fit_losses, solve_rows
 from musicrec.models.als_params import AlsParams
-from musicrec.models.als_rows import Block
+from musicrec.models.als_rows import Block, make_block
 from musicrec.models.collective import Collective
 from musicrec.models.sparse import SparseRows
 
@@ -34,6 +34,14 @@ _SOLVED, _MOST_STEPS = np.float32(1e-5), 32
 
 # Listeners whose loss is added up together: float64 copies of all would double the memory.
 _PART = 65_536
+
+
+def load_kernels() -> None:
+    """Load the compiled code (or compile it) by a fit of one pair."""
+    ring, one = Collective(0, 1, None), np.zeros(1, np.int32)
+    block = make_block(ring, one, one, np.ones(1, np.float32), 1)
+    params = AlsParams(rank=1)
+    alternate(ring, block, params, first_items(block, 1, 0), 1, True, lambda _: None)
 
 
 @dataclass(frozen=True)

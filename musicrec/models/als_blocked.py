@@ -96,7 +96,7 @@ def _task(
     def fit(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         from musicrec.models.collective import Collective
 
-        ring, (users, items, weights) = Collective.join_meanwhile(BarrierTaskContext.get(), lambda: read_pairs(batches))
+        ring, (users, items, weights) = Collective.join_meanwhile(BarrierTaskContext.get(), lambda: _ready(batches))
         bad = int((~(np.isfinite(weights) & (weights > 0))).sum())
         with ring:
             report = {"interactions": len(weights), "bad": bad}
@@ -114,6 +114,15 @@ def _task(
             yield from _fit(ring, block, params, seed, start.value if start else None, iterations, say, report)
 
     return fit
+
+
+def _ready(batches: Iterable[pa.RecordBatch]) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]:
+    """This task's pairs; the compiled kernels are loaded too, which takes as long as Spark's barrier leaves over."""
+    from musicrec.models.als_block import load_kernels
+
+    pairs = read_pairs(batches)
+    load_kernels()
+    return pairs
 
 
 def _too_large(width: int, params: AlsParams) -> str | None:
