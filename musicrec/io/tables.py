@@ -150,17 +150,6 @@ class Lakehouse:
         self._note_written(name)
         return self._last_metric(name, "numTargetRowsInserted")
 
-    def upsert(self, name: str, df: DataFrame) -> int:
-        """Add the rows with new keys and replace those with known ones, in one commit. Gives the new version."""
-        table = TABLES[name]
-        if not self.exists(name):
-            return self.append(name, df)
-        source = conform(df, table).alias("source")
-        merge = self._handle(name).alias("target").merge(source, same_key("target", "source", table))
-        self._remember(name)
-        merge.whenMatchedUpdateAll().whenNotMatchedInsertAll().execute()
-        return self._note_written(name)
-
     @contextmanager
     def unchanged_on_error(self) -> Iterator[None]:
         """Put every table written inside the block back to what it was, if the block fails."""

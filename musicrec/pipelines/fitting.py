@@ -62,7 +62,7 @@ def fit_pca_model(run: Run, data: TrainingData, params: PcaParams) -> PcaModel:
     if params.components > most:
         run.log.warning("pca: fewer components than configured", components=most, configured=params.components)
         params = params.model_copy(update={"components": most})
-    return fit_pca(data.interactions, params, run.seed)
+    return fit_pca(data.interactions, params, run.seed, log=run.log)
 
 
 def fit_lstm_model(run: Run, data: TrainingData, fit: SequenceFit, folder: Path) -> tuple[EmbeddingModel, Trained]:

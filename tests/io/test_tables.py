@@ -51,12 +51,6 @@ def test_insert_new_keeps_known_rows_and_counts_the_new(spark: SparkSession, lak
     assert as_tuples(lakehouse) == [("a", "1", "exact", 1.0), ("b", "2", "exact", 1.0)]
 
 
-def test_upsert_replaces_known_rows(spark: SparkSession, lakehouse: Lakehouse) -> None:
-    lakehouse.upsert(TABLE, links(spark, ("a", "1", "exact", 1.0)))
-    lakehouse.upsert(TABLE, links(spark, ("a", "9", "exact", 0.1), ("b", "2", "exact", 1.0)))
-    assert as_tuples(lakehouse) == [("a", "9", "exact", 0.1), ("b", "2", "exact", 1.0)]
-
-
 def test_rows_of_the_driver_read_back_through_spark(spark: SparkSession, lakehouse: Lakehouse) -> None:
     at = datetime(2020, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
     table = TABLES["ops.models"]
