@@ -43,7 +43,8 @@ def fit_als(
 
     Raises
     ------
-    InputError : no interactions, a weight that is not a positive number, or a `start` of another rank.
+    InputError : no interactions, a weight that is not a positive number, a `start` of another rank, or penalties so
+        large that every vector ends at 0.
     NonFiniteError : the fit diverged.
     """
     if params.engine != "mllib":

@@ -23,6 +23,10 @@ from musicrec.models.side_by_side import slots, why_not_side_by_side
 from musicrec.models.task_pairs import narrow_pairs, read_pairs
 from musicrec.models.task_rows import ITEMS, SCHEMA, USERS, items_in, report_row, reports_in, users_in, vector_rows
 
+# Where no item's vector is longer, the penalties have outweighed all that was played: scores tell nothing apart, and a
+# warm start would never leave 0.
+_NOTHING_LEFT = 1e-6
+
 
 def why_not_here(session: SparkSession, params: AlsParams) -> str | None:
     """Why blocks cannot run side by side in this session; None where they can."""
@@ -51,7 +55,7 @@ def fit_blocked(
         rows = rows.persist(StorageLevel.MEMORY_AND_DISK)
         try:
             reports = reports_in(rows)
-            reason = _check(reports)
+            reason = _check(reports, params)
         except BaseException:
             rows.unpersist()
             raise
@@ -63,7 +67,7 @@ def fit_blocked(
     return EmbeddingModel("als", users_in(rows), items_in(rows), _figures(reports), (rows,))
 
 
-def _check(reports: list[dict[str, Any]]) -> str | None:
+def _check(reports: list[dict[str, Any]], params: AlsParams) -> str | None:
     """Raise what the tasks found wrong; the reason where MLlib should take over."""
     total = sum(report["interactions"] for report in reports)
     bad = sum(report["bad"] for report in reports)
@@ -77,6 +81,9 @@ def _check(reports: list[dict[str, Any]]) -> str | None:
     wrong = sum(report["not_finite"] for report in reports)
     if wrong:
         raise NonFiniteError(f"model als: {wrong} vectors hold NaN or infinity after the fit")
+    if max(report["longest_item"] for report in reports) < _NOTHING_LEFT:
+        settings = f"als.regularization = {params.regularization}, als.unobserved_weight = {params.unobserved_weight}"
+        raise InputError(settings, "penalties that leave vectors above 0", "all vectors of the fit at 0; lower them")
     return None
 
 
@@ -162,6 +169,7 @@ def _fit(
         report
         | {
             "not_finite": not_finite,
+            "longest_item": float(np.sqrt((found.items[own] ** 2).sum(axis=1).max(initial=0.0))),
             "loss": found.loss,
             "listeners": block.listeners,
             "items": block.items,

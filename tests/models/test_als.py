@@ -214,6 +214,13 @@ def arrays(model: EmbeddingModel) -> tuple[np.ndarray, np.ndarray]:
     return np.array([v for _, v in users], float), np.array([v for _, v in items], float)
 
 
+def test_penalties_that_leave_nothing_are_an_error(pairs: DataFrame) -> None:
+    """From λ_u λ_i above the squared largest singular value of the weighted matrix on, the optimum is 0."""
+    params = AlsParams(rank=8, iterations=10, regularization=5.0, alpha=2.0)
+    with pytest.raises(InputError, match=r"als.regularization = 5.0, als.unobserved_weight = 1.0: .* lower them"):
+        fit_als(pairs, params, seed=3)
+
+
 def test_bad_input_is_named(spark: SparkSession) -> None:
     pairs = pairs_of(spark, planted())
     with pytest.raises(InputError, match="at least one to learn from, found none"):
