@@ -47,7 +47,7 @@ def published_on(run: Run, day: date, settings: Mapping[str, Mapping[str, Any]])
     found: dict[str, EmbeddingModel] = {}
     for row in sorted(rows, key=lambda row: (row.trained_at, row.run_id)):
         name = row.model
-        if name in settings and _has_settings(run, row.run_id, _JOBS[name], settings[name]):
+        if name in settings and has_settings(run, row.run_id, _JOBS[name], settings[name]):
             users = vectors_of(run, name, "models.user_vectors", row.user_vectors_version)
             found[name] = EmbeddingModel(
                 name, users, vectors_of(run, name, "models.item_vectors", row.item_vectors_version)
@@ -78,7 +78,8 @@ def newest_als_before(run: Run) -> Row | None:
     return rows[0] if rows else None
 
 
-def _has_settings(run: Run, run_id: str, job: str, settings: Mapping[str, Any]) -> bool:
+def has_settings(run: Run, run_id: str, job: str, settings: Mapping[str, Any]) -> bool:
+    """Whether a job of an earlier run had these settings, by dotted key of the configuration."""
     rows = run.lakehouse.read("ops.runs").where((F.col("run_id") == run_id) & (F.col("job") == job)).collect()
     if not rows:
         return False

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from functools import reduce
-from typing import Literal
+from typing import Any, Literal
 
+from pydantic import Field
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -14,6 +15,7 @@ from musicrec.models.embedding import EmbeddingModel
 from musicrec.models.knn import fit_knn
 from musicrec.models.knn_matrix import KnnParams
 from musicrec.params import Params
+from musicrec.pipelines.earlier_models import has_settings
 from musicrec.pipelines.train import load_vectors
 from musicrec.pipelines.training_data import TrainingData, training_data
 from musicrec.ranking.topn import top_n
@@ -28,9 +30,11 @@ class SimilarParams(Params):
     Attributes
     ----------
     models : trained models by whose vectors, too, each item's nearest are published: as many, by the cosine.
+    refit_days : days from one set of neighbours to the next, which change slowly; between, the last ones stay.
     """
 
     models: tuple[Literal["als", "pca", "lstm"], ...] = ()
+    refit_days: int = Field(default=1, ge=1)
 
 
 def train_knn(
@@ -42,6 +46,10 @@ def train_knn(
     ------
     InputError, TableMissingError : no plays of this kind of item, or one of `similar.models` was never trained.
     """
+    settings = {"recommend.item": item, "interactions": interaction, "knn": params, "similar": similar}
+    kept = _kept(run, {key: v if isinstance(v, str) else v.model_dump(mode="json") for key, v in settings.items()})
+    if kept:
+        return kept
     data = training_data(run, item, interaction)
     played = data.interactions.select("item_idx").distinct()
     found = {KNN: fit_knn(data.interactions, params)}
@@ -58,6 +66,24 @@ def train_knn(
     items = played.count()
     run.metric("items_with_neighbours", counts[1])
     return Stage(data.interactions.count(), counts[0], f"{counts[1]:,} of {items:,} items have neighbours")
+
+
+def _kept(run: Run, settings: dict[str, Any]) -> Stage | None:
+    """What an earlier night found with these settings, where that stays for tonight; None where it does not.
+
+    A night that is run again finds them again.
+    """
+    lake, name = run.lakehouse, "gold.similar_tracks"
+    if settings["similar"]["refit_days"] == 1 or not lake.exists(name):
+        return None
+    table = lake.read(name)
+    rows = table.groupBy("as_of", "run_id").agg(F.count("*").alias("n")).collect()
+    del lake.versions_read[name]  # what a job writes is not what it depends on
+    if len(rows) != 1 or not 1 <= (run.day - rows[0].as_of).days < settings["similar"]["refit_days"]:
+        return None
+    if not has_settings(run, rows[0].run_id, "train_knn", settings):
+        return None
+    return Stage(0, rows[0].n, f"the neighbours of {rows[0].as_of} stay")
 
 
 def vector_neighbours(item_vectors: DataFrame, k: int) -> DataFrame:

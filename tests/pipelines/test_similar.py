@@ -107,6 +107,22 @@ def test_rows_are_named_and_replaced(night: Night) -> None:
     assert {row["run_id"] for row in after}.isdisjoint({row["run_id"] for row in rows})
 
 
+def test_neighbours_stay_until_they_are_to_be_found_anew(night: Night) -> None:
+    def found_on(day: str, *more: str) -> tuple[set[Any], set[Any]]:
+        run_steps(
+            ["train_knn"], ROOT / "conf" / "local.toml", day, (*night.overrides, "similar.refit_days=3", *more), False
+        )
+        rows = night.rows("gold.similar_tracks")
+        return {str(row["as_of"]) for row in rows}, {row["run_id"] for row in rows}
+
+    first = found_on("2021-08-04")
+    assert first[0] == {"2021-08-04"}
+    assert found_on("2021-08-06") == first
+    assert found_on("2021-08-06", "knn.k=3")[0] == {"2021-08-06"}
+    assert found_on("2021-08-07")[0] == {"2021-08-07"}
+    assert found_on("2021-08-10")[0] == {"2021-08-10"}
+
+
 def test_a_model_that_was_never_trained_is_refused_before_anything_is_written(night: Night) -> None:
     before = night.lakehouse.version("gold.similar_tracks")
     with pytest.raises(MusicrecError, match="vectors of the model pca, found none"):
