@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,11 +27,21 @@ def principal_axes(gram: Floats64) -> tuple[Floats32, Floats32]:
     return np.maximum(values, least).astype(np.float32), np.ascontiguousarray(axes, dtype=np.float32)
 
 
-def turn(ring: Collective, gram: Floats64, groups: NDArray[np.int64], users: Floats32, items: Floats32) -> Floats32:
-    """Turn both sides so that `gram` becomes diagonal; that diagonal."""
-    found = np.empty((len(gram) + 1, len(gram)), np.float32)
+def turn(
+    ring: Collective, gram: Callable[[], Floats64], groups: NDArray[np.int64], users: Floats32, items: Floats32
+) -> Floats32:
+    """Turn both sides in place so that a Gram matrix becomes diagonal; that diagonal [rank].
+
+    Parameters
+    ----------
+    gram : gives the matrix [rank × rank]; called by the first task only.
+    groups : where each group of listeners begins, and the end, see `als_item_kernels.GROUP`.
+    users : [listeners × rank]; items : [width × rank].
+    """
+    rank = items.shape[1]
+    found = np.empty((rank + 1, rank), np.float32)
     if ring.rank == 0:  # one task for all: eigenvectors found on another machine might differ
-        found[0], found[1:] = principal_axes(gram)
+        found[0], found[1:] = principal_axes(gram())
     ring.gather_rows(found, [0] + [len(found)] * ring.size)
     rotate(groups, users, found[1:])
     rotate(np.append(np.arange(0, len(items), _ITEMS), len(items)), items, found[1:])

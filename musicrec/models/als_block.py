@@ -62,7 +62,7 @@ class Factors:
 
 
 def first_items(block: Block, rank: int, seed: int) -> Floats32:
-    """Random item vectors [width × rank] of one length; an item's own do not change when others are added."""
+    """Random item vectors [width × rank] of about that length; an item's own do not change when others are added."""
     drawn = np.random.default_rng(seed).standard_normal((len(block.item_counts), rank), dtype=np.float32)
     drawn *= np.float32(_FIRST_LENGTH * rank**-0.5)
     drawn[block.item_counts == 0] = 0
@@ -109,7 +109,10 @@ def alternate(
 def _solve_users(
     ring: Collective, block: Block, params: AlsParams, items: Floats32, users: Floats32, fully: bool
 ) -> None:
-    spectrum = turn(ring, params.unobserved_weight * (items.T @ items).astype(np.float64), block.groups, users, items)
+    def gram() -> Floats64:
+        return params.unobserved_weight * (items.T @ items).astype(np.float64)
+
+    spectrum = turn(ring, gram, block.groups, users, items)
     if fully:
         solve_fully(block.by_user, block.items, params, items, spectrum, users)
     else:

@@ -160,8 +160,7 @@ def _fit(
     items = als_block.first_items(block, params.rank, seed) if start is None else _placed(start, block.item_counts)
     found = als_block.alternate(ring, block, params, items, iterations, start is not None, remark)
     known = np.flatnonzero(block.item_counts).astype(np.int32)
-    bounds = even_bounds(len(known), ring.size)
-    own = known[bounds[ring.rank] : bounds[ring.rank + 1]]
+    own = known[ring.own(even_bounds(len(known), ring.size))]
     not_finite = sum(int((~np.isfinite(side).all(axis=1)).sum()) for side in (found.users, found.items[own]))
     yield from vector_rows(USERS, block.user_idx, found.users)
     yield from vector_rows(ITEMS, own, found.items[own])

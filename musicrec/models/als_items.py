@@ -12,6 +12,7 @@ from musicrec.models.als_item_kernels import begin_rows, exact_gram, item_pass, 
 from musicrec.models.als_params import AlsParams
 from musicrec.models.als_rows import Block
 from musicrec.models.collective import Collective, even_bounds
+from musicrec.models.exact_sums import anchor_of
 
 Floats32 = NDArray[np.float32]
 Floats64 = NDArray[np.float64]
@@ -44,7 +45,7 @@ class ItemRoom:
     def make(cls, ring: Collective, width: int, rank: int) -> ItemRoom:
         """Space for [width × rank] items; it holds nothing yet."""
         bounds = even_bounds(width, ring.size)
-        own = slice(bounds[ring.rank], bounds[ring.rank + 1])
+        own = ring.own(bounds)
         share = own.stop - own.start
         rooms = np.empty((width, rank), np.float32), np.empty((share, rank), np.float32)
         return cls(np.empty((width, rank)), *rooms, np.empty(share, np.float32), bounds, own)
@@ -62,8 +63,8 @@ def improve_items(
     """`params.steps` steps of conjugate gradients for all items, in place."""
     unobserved = np.float32(params.unobserved_weight)
     longest = _longest(ring, users)
-    gram = exact_gram(block.groups, users, anchor_of(np.array(block.listeners * longest**2)))
-    spectrum = turn(ring, params.unobserved_weight * ring.reduce(gram), block.groups, users, items)
+    gram = ring.reduce(exact_gram(block.groups, users, anchor_of(np.array(block.listeners * longest**2))))
+    spectrum = turn(ring, lambda: params.unobserved_weight * gram, block.groups, users, items)
     longest *= 1 + _TURNED
     turned, entry_weights = block.by_item, block.item_weights
     entries = (turned.starts, turned.columns, turned.values, users)
@@ -90,12 +91,3 @@ def _longest(ring: Collective, vectors: Floats32) -> float:
     """Length of the longest vector of any task."""
     squares = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)
     return float(np.sqrt(ring.reduce(np.array([squares.max(initial=0.0)]), np.maximum)[0]))
-
-
-def anchor_of(bound: Floats64) -> Floats64:
-    """For sums whose terms' sizes add up to at most `bound`: 1.5 × 2⁵² × the width of a grid on which they are exact.
-
-    On a grid of width bound × 2⁻⁵¹ (a power of two) every partial sum has at most 52 bits.
-    """
-    _, exponent = np.frexp(np.maximum(bound, np.finfo(np.float32).tiny))
-    return np.asarray(np.ldexp(1.5, exponent + 1))

@@ -9,10 +9,6 @@ Collaborative Filtering", 2011).
 Scores do not change when both sides are turned alike, so both are kept in the basis in which G is diagonal (its
 spectrum): G then costs nothing, and G + λ, which is most of A for a row of few entries, makes the preconditioner. One
 step a row then does what three did without.
-
-All sums that cross blocks of listeners are exact: each term is first rounded to a multiple of a power of two so large
-that adding up loses nothing (pre-rounding; Demmel and Nguyen, "Fast Reproducible Floating-Point Summation", 2013). So
-the result has the same bits however the listeners are cut into blocks.
 """
 
 from __future__ import annotations

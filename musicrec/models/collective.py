@@ -84,8 +84,15 @@ class Collective:
         return cls(rank, size, Links(following, previous))
 
     @classmethod
-    def join_meanwhile(cls, context: BarrierTaskContext, work: Callable[[], Result]) -> tuple[Collective, Result]:
-        """The ring, and what `work` gives, which is done while Spark tells the tasks of each other: that takes 1 s."""
+    def join_meanwhile(
+        cls, context: BarrierTaskContext | None, work: Callable[[], Result]
+    ) -> tuple[Collective, Result]:
+        """The ring, and what `work` gives, which is done while Spark tells the tasks of each other: that takes 1 s.
+
+        Without a barrier stage (`context` None) a ring of one.
+        """
+        if context is None:
+            return cls(0, 1, None), work()
         with ThreadPoolExecutor(1) as background:
             joining = background.submit(cls.join, context)
             result = work()
@@ -103,6 +110,10 @@ class Collective:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def own(self, bounds: list[int]) -> slice[int, int, None]:
+        """This task's rows, where each task's begin at its place of `bounds`."""
+        return slice(bounds[self.rank], bounds[self.rank + 1])
 
     def reduce_rows(self, rows: Array, bounds: list[int], combine: Combine = np.add) -> Array:
         """Combine all tasks' arrays; this task gets its own slice rows[bounds[rank]:bounds[rank + 1]] of the result.

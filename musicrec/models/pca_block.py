@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from musicrec.models.collective import Collective
+from musicrec.models.exact_sums import anchor_of
 from musicrec.models.krylov import Directions, leading_directions
 from musicrec.models.pca_kernels import add_exactly, largest_terms, project, row_norms, scatter_times
 from musicrec.models.slices import Slices
@@ -85,17 +86,10 @@ def _column_sums(ring: Collective, rows: SparseRows, counts: NDArray[np.int64], 
 
 
 def _anchors(ring: Collective, rows: SparseRows, counts: NDArray[np.int64], reach: Floats64, power: int) -> Floats64:
-    """For sums over a column of terms of size up to |value|^power × reach of the row: 1.5 × 2⁵² × the width of a grid
-    on which they are exact.
-
-    On a grid of width bound × 2⁻⁵¹ (a power of two), for a bound on the sum of the terms' sizes, every partial sum has
-    at most 52 bits.
-    """
+    """Of exact sums over a column of terms of size up to |value|^power × reach of the row."""
     largest = np.zeros(rows.width)
     largest_terms(rows.starts, rows.columns, rows.values, reach, largest)
-    bound = _ROOM * counts * ring.reduce(largest, np.maximum) ** power
-    _, exponent = np.frexp(np.maximum(bound, np.finfo(np.float32).tiny))
-    return np.asarray(np.ldexp(1.5, exponent + 1))
+    return anchor_of(_ROOM * counts * ring.reduce(largest, np.maximum) ** power)
 
 
 @dataclass(frozen=True)

@@ -93,11 +93,8 @@ def _task(
     def fit(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         from musicrec.models.collective import Collective
 
-        if blocks > 1:
-            ring, read = Collective.join_meanwhile(BarrierTaskContext.get(), lambda: read_pairs(batches))
-        else:
-            ring, read = Collective(0, 1, None), read_pairs(batches)
-        users, items, weights = read
+        context = BarrierTaskContext.get() if blocks > 1 else None
+        ring, (users, items, weights) = Collective.join_meanwhile(context, lambda: read_pairs(batches))
         report: dict[str, Any] = {"interactions": len(users), "bad": int((~np.isfinite(weights)).sum())}
         with ring:
             worst = ring.reduce(np.array([report["bad"], items.max(initial=-1)], np.int64), np.maximum)
@@ -107,7 +104,7 @@ def _task(
             from musicrec.models.pca_block import make_block
 
             block = make_block(ring, users, items, weights, int(worst[1]), params.center)
-            del read, users, items, weights
+            del users, items, weights
             report |= {"listeners": block.listeners, "items": len(block.item_idx), "scatter": block.scatter}
             enough = min(block.listeners, len(block.item_idx)) >= params.components
             if block.listeners < 2 or not enough or not block.scatter > 0:
@@ -134,8 +131,7 @@ def _fit(
         seed,
         remark,
     )
-    bounds = even_bounds(len(block.item_idx), ring.size)
-    own = slice(bounds[ring.rank], bounds[ring.rank + 1])
+    own = ring.own(even_bounds(len(block.item_idx), ring.size))
     not_finite = sum(int((~np.isfinite(side).all(axis=1)).sum()) for side in (found.users, found.items[own]))
     yield from vector_rows(USERS, block.user_idx, found.users)
     yield from vector_rows(ITEMS, block.item_idx[own], found.items[own], block.mean[own])

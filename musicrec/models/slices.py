@@ -31,7 +31,7 @@ class Slices:
         self._ring, self._chunk_rows = ring, chunk_rows
         self._chunks = even_bounds(-(-rows // chunk_rows), ring.size)
         self.bounds = [min(chunk * chunk_rows, rows) for chunk in self._chunks]
-        self.own = slice(self.bounds[ring.rank], self.bounds[ring.rank + 1])
+        self.own = ring.own(self.bounds)
 
     def __len__(self) -> int:
         """Rows of this task."""

@@ -7,11 +7,9 @@ from hypothesis import strategies as st
 
 from musicrec.models.als_axes import principal_axes
 from musicrec.models.als_item_kernels import begin_rows, exact_gram, item_pass, step_rows
-from musicrec.models.als_items import anchor_of
 from musicrec.models.als_kernels import fit_losses, rotate, solve_rows
+from musicrec.models.exact_sums import anchor_of
 from musicrec.models.sparse import SparseRows, dense_index, sparse_rows
-
-NOTHING = np.float32(0)
 
 
 def matrix(rows: int, width: int, seed: int, density: float = 0.3) -> np.ndarray:
