@@ -59,8 +59,10 @@ class Lakehouse:
             return None
         return int(self._handle(name).history(1).select("version").collect()[0][0])
 
-    def read(self, name: str, version: int | None = None) -> DataFrame:
+    def read(self, name: str, version: int | None = None, *, is_input: bool = True) -> DataFrame:
         """The table at `version`, or at its newest version, pinned: later writes do not change what is read.
+
+        What is no input of the job (an earlier night's result) does not count among `versions_read`.
 
         Raises
         ------
@@ -70,7 +72,8 @@ class Lakehouse:
             version = self.version(name)
             if version is None:
                 raise TableMissingError(name, self.location(name), f"jobs/{TABLES[name].written_by.split(',')[0]}.py")
-        self.versions_read[name] = version
+        if is_input:
+            self.versions_read[name] = version
         if self.catalog:
             return self.spark.sql(f"SELECT * FROM {self.location(name)} VERSION AS OF {version}")
         return self.spark.read.format("delta").option("versionAsOf", version).load(self.location(name))

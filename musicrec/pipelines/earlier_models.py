@@ -94,12 +94,6 @@ def _at(config: Any, key: str) -> Any:
 
 
 def vectors_of(run: Run, name: str, table: str, version: int) -> DataFrame:
-    """A model's vectors as one run left them; what the job has read of the table otherwise stays noted."""
-    lake = run.lakehouse
-    noted = lake.versions_read.get(table)
-    rows = lake.read(table, version).where(F.col("model") == name).drop("model", "run_id")
-    if noted is None:
-        del lake.versions_read[table]
-    else:
-        lake.versions_read[table] = noted
-    return rows
+    """A model's vectors as one run left them."""
+    table_then = run.lakehouse.read(table, version, is_input=False)
+    return table_then.where(F.col("model") == name).drop("model", "run_id")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import reduce
 from typing import Any, Literal
 
@@ -46,8 +47,9 @@ def train_knn(
     ------
     InputError, TableMissingError : no plays of this kind of item, or one of `similar.models` was never trained.
     """
-    settings = {"recommend.item": item, "interactions": interaction, "knn": params, "similar": similar}
-    kept = _kept(run, {key: v if isinstance(v, str) else v.model_dump(mode="json") for key, v in settings.items()})
+    parts = {"interactions": interaction, "knn": params, "similar": similar}
+    settings = {key: part.model_dump(mode="json") for key, part in parts.items()}
+    kept = _kept(run, similar.refit_days, {"recommend.item": item, **settings})
     if kept:
         return kept
     data = training_data(run, item, interaction)
@@ -68,18 +70,16 @@ def train_knn(
     return Stage(data.interactions.count(), counts[0], f"{counts[1]:,} of {items:,} items have neighbours")
 
 
-def _kept(run: Run, settings: dict[str, Any]) -> Stage | None:
+def _kept(run: Run, refit_days: int, settings: Mapping[str, Any]) -> Stage | None:
     """What an earlier night found with these settings, where that stays for tonight; None where it does not.
 
     A night that is run again finds them again.
     """
     lake, name = run.lakehouse, "gold.similar_tracks"
-    if settings["similar"]["refit_days"] == 1 or not lake.exists(name):
+    if refit_days == 1 or not lake.exists(name):
         return None
-    table = lake.read(name)
-    rows = table.groupBy("as_of", "run_id").agg(F.count("*").alias("n")).collect()
-    del lake.versions_read[name]  # what a job writes is not what it depends on
-    if len(rows) != 1 or not 1 <= (run.day - rows[0].as_of).days < settings["similar"]["refit_days"]:
+    rows = lake.read(name, is_input=False).groupBy("as_of", "run_id").agg(F.count("*").alias("n")).collect()
+    if len(rows) != 1 or not 1 <= (run.day - rows[0].as_of).days < refit_days:
         return None
     if not has_settings(run, rows[0].run_id, "train_knn", settings):
         return None

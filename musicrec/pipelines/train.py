@@ -30,9 +30,7 @@ def train_als(run: Run, item: ItemKind, interaction: InteractionParams, params: 
     """
     data = training_data(run, item, interaction)
     model = fold_in_als(run, data, params) or fit_als_model(run, data, params, als_items_before(run, params))
-    stage = publish(run, model, params, data.interactions.count(), "")
-    model.release()
-    return stage
+    return publish(run, model, params, data.interactions.count(), "")
 
 
 def train_pca(run: Run, item: ItemKind, interaction: InteractionParams, params: PcaParams) -> Stage:
@@ -46,9 +44,7 @@ def train_pca(run: Run, item: ItemKind, interaction: InteractionParams, params: 
         run.metric("explained_variance_cumulative", cumulative, step=component, model="pca")
     found = len(model.explained_variance_ratio)
     run.log.info("pca: explained variance", components=found, cumulative=round(cumulative, 4))
-    stage = publish(run, model.embedding, params, data.interactions.count(), "")
-    model.embedding.release()
-    return stage
+    return publish(run, model.embedding, params, data.interactions.count(), "")
 
 
 def train_sequence(run: Run, item: ItemKind, interaction: InteractionParams, fit: SequenceFit, files: Path) -> Stage:
