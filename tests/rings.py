@@ -7,7 +7,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from musicrec.models.collective import Collective, Links
+from musicrec.models.collective import Collective
+from musicrec.models.links import Links
 
 
 def ring(size: int) -> list[Collective]:

@@ -19,7 +19,7 @@ from musicrec.logs import Logger
 from musicrec.models.als_params import AlsParams
 from musicrec.models.embedding import EmbeddingModel, ItemMatrix
 from musicrec.models.remarks import Remark, hear_remarks, no_remark
-from musicrec.models.side_by_side import slots, why_not_side_by_side
+from musicrec.models.side_by_side import meeting, slots, why_not_side_by_side
 from musicrec.models.task_pairs import narrow_pairs, read_pairs
 from musicrec.models.task_rows import ITEMS, SCHEMA, USERS, items_in, report_row, reports_in, users_in, vector_rows
 
@@ -49,7 +49,7 @@ def fit_blocked(
     shared = session.sparkContext.broadcast(start) if start is not None else None
     iterations = params.warm_iterations if start is not None and params.warm_iterations else params.iterations
     with hear_remarks(session, log, "als: iterations", iterations) as remark:
-        task = _task(params, seed, shared, iterations, remark)
+        task = _task(params, seed, shared, iterations, remark, meeting(session))
         # The shuffle ends the stage of side-by-side tasks: what reads the result need not run all of them again.
         rows = pairs.mapInArrow(task, SCHEMA, barrier=True).repartition(blocks, "idx")
         rows = rows.persist(StorageLevel.MEMORY_AND_DISK)
@@ -98,12 +98,18 @@ def _figures(reports: list[dict[str, Any]]) -> dict[str, float]:
 
 
 def _task(
-    params: AlsParams, seed: int, start: Broadcast[ItemMatrix] | None, iterations: int, remark: Remark
+    params: AlsParams,
+    seed: int,
+    start: Broadcast[ItemMatrix] | None,
+    iterations: int,
+    remark: Remark,
+    near: str | None,
 ) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     def fit(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         from musicrec.models.collective import Collective
 
-        ring, (users, items, weights) = Collective.join_meanwhile(BarrierTaskContext.get(), lambda: _ready(batches))
+        context = BarrierTaskContext.get()
+        ring, (users, items, weights) = Collective.join_meanwhile(context, near, lambda: _ready(batches))
         bad = int((~(np.isfinite(weights) & (weights > 0))).sum())
         with ring:
             report = {"interactions": len(weights), "bad": bad}
@@ -124,7 +130,7 @@ def _task(
 
 
 def _ready(batches: Iterable[pa.RecordBatch]) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]:
-    """This task's pairs; the compiled kernels are loaded too, which takes as long as Spark's barrier leaves over."""
+    """This task's pairs; the compiled kernels are loaded too, while the tasks meet."""
     from musicrec.models.als_block import load_kernels
 
     pairs = read_pairs(batches)

@@ -8,38 +8,24 @@ algorithms for clusters of workstations", 2009).
 
 from __future__ import annotations
 
-import hmac
-import secrets
-import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pyspark import BarrierTaskContext
 
+from musicrec.models.links import Links, meet, meet_near, receive
+
 Array = NDArray[Any]
 Combine = Callable[[Array, Array, Array], object]
 Result = TypeVar("Result")
-
-# Seconds within which every task of the stage must have called; they start together.
-_MEETING_SECONDS = 300.0
-_TOKEN_BYTES = 32
 
 
 def even_bounds(rows: int, parts: int) -> list[int]:
     """Where each of `parts` slices of `rows` rows begins, and the end."""
     return [rows * part // parts for part in range(parts + 1)]
-
-
-@dataclass(frozen=True)
-class Links:
-    """Connections to the next task and from the one before."""
-
-    next: socket.socket
-    previous: socket.socket
 
 
 class Collective:
@@ -56,45 +42,35 @@ class Collective:
         self._sender = ThreadPoolExecutor(1) if links else None
 
     @classmethod
-    def join(cls, context: BarrierTaskContext) -> Collective:
+    def join(cls, context: BarrierTaskContext, near: str | None = None) -> Collective:
         """The ring of all tasks of the running barrier stage.
+
+        Parameters
+        ----------
+        near : where all tasks run on this machine, a secret of theirs, from `side_by_side.meeting`. By it they find
+            each other at once; asking Spark for the others' addresses takes a second, whatever they are.
 
         Raises
         ------
         OSError : a task cannot be reached; Spark then starts the whole stage again.
         """
-        infos = context.getTaskInfos()
-        rank, size = context.partitionId(), len(infos)
+        rank, size = context.partitionId(), len(context.getTaskInfos())
         if size == 1:
             return cls(0, 1, None)
-        host = infos[rank].address.rsplit(":", 1)[0]
-        with socket.create_server(("", 0), backlog=2) as server:
-            server.settimeout(_MEETING_SECONDS)
-            mine = f"{host} {server.getsockname()[1]} {secrets.token_hex(_TOKEN_BYTES // 2)}"
-            calls = [call.split(" ") for call in context.allGather(mine)]
-            token = calls[0][2].encode()
-            next_host, next_port, _ = calls[(rank + 1) % size]
-            following = socket.create_connection((next_host, int(next_port)), _MEETING_SECONDS)
-            following.sendall(token)
-            previous = _accept(server, token)
-        for link in (following, previous):
-            link.settimeout(None)  # a task may compute for long between two exchanges
-            link.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return cls(rank, size, Links(following, previous))
+        return cls(rank, size, meet_near(context, near) if near else meet(context))
 
     @classmethod
     def join_meanwhile(
-        cls, context: BarrierTaskContext | None, work: Callable[[], Result]
+        cls, context: BarrierTaskContext | None, near: str | None, work: Callable[[], Result]
     ) -> tuple[Collective, Result]:
-        """The ring, and what `work` gives, which is done while Spark tells the tasks of each other: that takes 1 s.
+        """The ring, and what `work` gives, which is done while the tasks meet.
 
-        Without a barrier stage (`context` None) a ring of one.
+        Without a barrier stage (`context` None) a ring of one. `near` as for `join`.
         """
         if context is None:
             return cls(0, 1, None), work()
         with ThreadPoolExecutor(1) as background:
-            joining = background.submit(cls.join, context)
+            joining = background.submit(cls.join, context, near)
             result = work()
             return joining.result(), result
 
@@ -148,33 +124,10 @@ class Collective:
         """Send one array on while filling another from the task before."""
         assert self._links is not None
         assert self._sender is not None
-        sent = self._sender.submit(self._links.next.sendall, given.data.cast("B") if given.size else b"")
+        # Nothing is sent where nothing is taken: that task may have left already.
+        sent = self._sender.submit(self._links.next.sendall, given.data.cast("B")) if given.size else None
         if taken.size:
-            _receive(self._links.previous, taken.data.cast("B"))
-        sent.result()
+            receive(self._links.previous, taken.data.cast("B"))
+        if sent:
+            sent.result()
         return taken
-
-
-def _accept(server: socket.socket, token: bytes) -> socket.socket:
-    """The task before, which knows the stage's token; any other caller is turned away."""
-    while True:
-        link, _ = server.accept()
-        link.settimeout(_MEETING_SECONDS)
-        said = bytearray(len(token))
-        try:
-            _receive(link, memoryview(said))
-        except OSError:
-            link.close()
-            continue
-        if hmac.compare_digest(bytes(said), token):
-            return link
-        link.close()
-
-
-def _receive(link: socket.socket, into: memoryview) -> None:
-    done = 0
-    while done < len(into):
-        count = link.recv_into(into[done:])
-        if not count:
-            raise ConnectionError("a task of the stage has gone away")
-        done += count

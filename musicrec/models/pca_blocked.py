@@ -17,7 +17,7 @@ from musicrec.logs import Logger
 from musicrec.models.embedding import EmbeddingModel
 from musicrec.models.pca_params import PcaParams
 from musicrec.models.remarks import Remark, hear_remarks, no_remark
-from musicrec.models.side_by_side import slots, why_not_side_by_side
+from musicrec.models.side_by_side import meeting, slots, why_not_side_by_side
 from musicrec.models.task_pairs import narrow_pairs, read_pairs
 from musicrec.models.task_rows import ITEMS, SCHEMA, USERS, items_in, report_row, reports_in, users_in, vector_rows
 
@@ -42,7 +42,7 @@ def fit_blocked(
     pairs = narrow_pairs(interactions).repartition(blocks, "user_idx")
     with hear_remarks(session, log, "pca: passes, at most", params.max_iterations) as remark:
         # The shuffle ends the stage of side-by-side tasks: what reads the result need not run all of them again.
-        rows = pairs.mapInArrow(_task(params, seed, remark, blocks), SCHEMA, barrier=blocks > 1)
+        rows = pairs.mapInArrow(_task(params, seed, remark, blocks, meeting(session)), SCHEMA, barrier=blocks > 1)
         rows = rows.repartition(blocks, "idx").persist(StorageLevel.MEMORY_AND_DISK)
         try:
             reports = reports_in(rows)
@@ -88,13 +88,13 @@ def _figures(reports: list[dict[str, Any]]) -> dict[str, float]:
 
 
 def _task(
-    params: PcaParams, seed: int, remark: Remark, blocks: int
+    params: PcaParams, seed: int, remark: Remark, blocks: int, near: str | None
 ) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     def fit(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         from musicrec.models.collective import Collective
 
         context = BarrierTaskContext.get() if blocks > 1 else None
-        ring, (users, items, weights) = Collective.join_meanwhile(context, lambda: read_pairs(batches))
+        ring, (users, items, weights) = Collective.join_meanwhile(context, near, lambda: read_pairs(batches))
         report: dict[str, Any] = {"interactions": len(users), "bad": int((~np.isfinite(weights)).sum())}
         with ring:
             worst = ring.reduce(np.array([report["bad"], items.max(initial=-1)], np.int64), np.maximum)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import secrets
+import sys
+
 from pyspark.sql import SparkSession
 
 
@@ -16,3 +20,9 @@ def why_not_side_by_side(session: SparkSession) -> str | None:
     if session.sparkContext.getConf().get("spark.dynamicAllocation.enabled", "false") == "true":
         return "spark.dynamicAllocation.enabled is true, and tasks side by side need a fixed number of cores"
     return None
+
+
+def meeting(session: SparkSession) -> str | None:
+    """A secret by which the tasks of one stage find each other where all run on this machine; None elsewhere."""
+    is_near = re.match(r"local(\[|$)", session.sparkContext.master or "") and sys.platform == "linux"
+    return secrets.token_hex(16) if is_near else None

@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import secrets
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -7,7 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from musicrec.models import links
 from musicrec.models.collective import Collective, even_bounds
+from musicrec.models.links import _call
 from tests.rings import together
 
 
@@ -53,3 +60,47 @@ def test_a_task_that_goes_away_is_an_error_not_a_wait() -> None:
             member.reduce(np.ones(8))
 
     together(2, act)
+
+
+@dataclass
+class StageOfThreads:
+    """What a task is told of its barrier stage where each task is a thread of this process."""
+
+    rank: int
+    size: int
+
+    def partitionId(self) -> int:
+        return self.rank
+
+    def getTaskInfos(self) -> list[None]:
+        return [None] * self.size
+
+
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_tasks_of_one_machine_meet_by_a_secret(size: int) -> None:
+    secret = secrets.token_hex(16)
+
+    def act(rank: int) -> Any:
+        time.sleep(0.02 * (size - rank))  # the later ones come first, and call those who do not listen yet
+        with Collective.join(StageOfThreads(rank, size), secret) as member:
+            return member.reduce(np.array([10.0**rank]))[0]
+
+    with ThreadPoolExecutor(size) as pool:
+        assert set(pool.map(act, range(size))) == {float("1" * size)}
+
+
+def test_a_stranger_who_knows_the_name_only_is_turned_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    called = []
+
+    def call(name: bytes) -> socket.socket:
+        stranger = _call(name)
+        stranger.sendall(b"x" * 32)
+        called.append(stranger)
+        return _call(name)
+
+    monkeypatch.setattr(links, "_call", call)
+    with ThreadPoolExecutor(2) as pool:
+        joined = pool.map(lambda rank: Collective.join(StageOfThreads(rank, 2), "a secret"), range(2))
+        found = list(pool.map(lambda member: member.reduce(np.array([member.rank + 1.0]))[0], list(joined)))
+    assert found == [3.0, 3.0]
+    assert [stranger.recv(1) for stranger in called] == [b"", b""]
