@@ -76,7 +76,7 @@ class Problem:
     default="musicrec,musicrec-svd,pca-arpack,svd-arpack,svd-randomized,svd-float32",
     show_default=True,
 )
-@click.option("--repeats", default=1, show_default=True, help="Turns of each engine; the row has its best.")
+@click.option("--repeats", default=3, show_default=True, help="Turns of each engine; the row has its best.")
 @click.option("--seed", default=20140616, show_default=True)
 @click.option("--driver-memory", default="4g", show_default=True)
 @click.option("--huge", is_flag=True, help="1,000,000 × 1,000,000 with 20,000,000 entries, musicrec alone in 2 GB.")

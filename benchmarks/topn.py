@@ -59,7 +59,7 @@ class Problem:
 @click.option("--rank", default=64, show_default=True)
 @click.option("--n", default=50, show_default=True)
 @click.option("--engines", default="musicrec,mllib,implicit,sgemm", show_default=True)
-@click.option("--repeats", default=1, show_default=True, help="Turns of each engine; the row has its best.")
+@click.option("--repeats", default=3, show_default=True, help="Turns of each engine; the row has its best.")
 @click.option("--seed", default=20140616, show_default=True)
 @click.option("--driver-memory", default="4g", show_default=True)
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the rows here.")
