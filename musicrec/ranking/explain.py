@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import date
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,14 +15,14 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, StringType, StructField, StructType
 
-from musicrec.models.blocks import Ragged, read_lists, write_lists
+from musicrec.models.blocks import Ragged, read_lists
 from musicrec.models.embedding import ItemMatrix, collect_items
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-# Heard items compared at a time: offers × this many cosines.
-_HEARD_BLOCK = 4096
+# item_idx are below this, so that a listener's place and an item make one number.
+_ITEMS = 1 << 32
 
 
 @dataclass(frozen=True)
@@ -85,14 +87,13 @@ def explain_discover(
         catalogue, listeners = shared.value
         for batch in batches:
             offered, filled, known, plays = (read_lists(batch[name]) for name in ("items", "filled", "heard", "plays"))
-            texts: list[str] = []
-            for i in range(batch.num_rows):
-                spoken = _reasons(catalogue, offered[i], known[i], plays[i].astype(np.float64))
-                for text, item, is_filled in zip(spoken, offered[i].tolist(), filled[i].tolist(), strict=True):
-                    if is_filled:
-                        texts.append(f"{listeners.sentence(item)}; your plays gave too few personal picks")
-                    else:
-                        texts.append(text or listeners.sentence(item))
+            spoken = _reasons(catalogue, offered, known, plays.values)
+            texts = [
+                f"{listeners.sentence(item)}; your plays gave too few personal picks"
+                if is_filled
+                else text or listeners.sentence(item)
+                for text, item, is_filled in zip(spoken, offered.values.tolist(), filled.values.tolist(), strict=True)
+            ]
             yield _with_reasons(batch, offered.starts, texts)
 
     return _explained(lists, heard.select("user_idx", "heard", "plays"), explain)
@@ -118,19 +119,16 @@ def explain_again(lists: DataFrame, heard: DataFrame, popularity: DataFrame) -> 
     def explain(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             offered, known, plays = (read_lists(batch[name]) for name in ("items", "heard", "plays"))
-            days = pc.list_flatten(batch["days"]).to_pylist()
-            texts: list[str] = []
-            for i in range(batch.num_rows):
-                own, start = known[i], int(known.starts[i])
-                rows = np.searchsorted(own, offered[i])
-                for item, row in zip(offered[i].tolist(), rows.tolist(), strict=True):
-                    if row < len(own) and own[row] == item:
-                        texts.append(_played(int(plays.values[start + row]), days[start + row]))
-                    else:
-                        texts.append(shared.value.sentence(item))
+            at = _places(known, offered)
+            counts = plays.values[at].tolist() if len(plays.values) else [0] * len(at)
+            days = pc.list_flatten(batch["days"]).take(pa.array(at, mask=at < 0)).to_pylist()
+            texts = [
+                _played(count, day) if place >= 0 else shared.value.sentence(item)
+                for item, place, count, day in zip(offered.values.tolist(), at.tolist(), counts, days, strict=True)
+            ]
             yield _with_reasons(batch, offered.starts, texts)
 
-    days = F.transform("last", lambda last: F.date_format(last, "yyyy-MM-dd")).alias("days")
+    days = F.transform("last", lambda last: last.cast("date")).alias("days")
     return _explained(lists, heard.select("user_idx", "heard", "plays", days), explain)
 
 
@@ -146,11 +144,23 @@ def _explained(
 
 
 def _with_reasons(batch: pa.RecordBatch, starts: Ints, texts: list[str]) -> pa.RecordBatch:
-    reasons = write_lists(Ragged(np.array(texts, dtype=object), starts), pa.string())
+    reasons = pa.ListArray.from_arrays(pa.array(starts, pa.int32()), pa.array(texts, pa.string()))
     return pa.RecordBatch.from_arrays([*(batch[name] for name in _KEPT), reasons], [*_KEPT, "reasons"])
 
 
-def _played(plays: int, day: str | None) -> str:
+def _places(known: Ragged, offered: Ragged) -> Ints:
+    """Where each offered item stands among the values of its listener's `known` list, ascending; −1 where it does not.
+
+    One search for all: (listener, item) is a single ascending number.
+    """
+    cells, wanted = (lists.rows * _ITEMS + lists.values for lists in (known, offered))
+    if not len(cells):
+        return np.full(len(wanted), -1, np.int64)
+    at = np.minimum(np.searchsorted(cells, wanted), len(cells) - 1)
+    return np.where(cells[at] == wanted, at, -1)
+
+
+def _played(plays: int, day: date | None) -> str:
     if plays == 1:
         return "you played it once" + (f", on {day}" if day else "")
     return f"you played it {plays} times" + (f", last on {day}" if day else "")
@@ -176,48 +186,28 @@ def _catalogue(item_vectors: DataFrame, titles: DataFrame) -> _Catalogue:
     return _Catalogue(ItemMatrix(items.item_idx, unit, items.bias), artist_of, artists.tolist())
 
 
-def _reasons(
-    catalogue: _Catalogue, offered: NDArray[np.int32], heard: NDArray[np.int32], plays: Floats
-) -> list[str | None]:
-    """The sentence for each item offered to a listener; None where no artist speaks for it."""
-    rows, known = catalogue.items.positions(heard)
-    known &= (catalogue.artist_of[rows] >= 0) & (plays > 0) if len(catalogue.artist_of) else False
-    if not known.any():
-        return [None] * len(offered)
-    rows, loudness = rows[known], np.log1p(plays[known])
-    order = np.lexsort((rows, catalogue.artist_of[rows]))
-    rows, loudness = rows[order], loudness[order]
-    artists = np.unique(catalogue.artist_of[rows])
-    places, there = catalogue.items.positions(offered)
-    voices = _voices(catalogue, places, rows, loudness, artists) * there[:, None]
-    best = np.argsort(-voices, axis=1, kind="stable")[:, :2]
-    texts: list[str | None] = []
-    for i, place in enumerate(places):
-        named = [int(artists[a]) for a in best[i] if voices[i, a] > 0]
-        texts.append(_sentence(catalogue, named, int(catalogue.artist_of[place])))
-    return texts
+def _reasons(catalogue: _Catalogue, offered: Ragged, heard: Ragged, plays: NDArray[Any]) -> list[str | None]:
+    """The sentence for each item offered to each listener; None where no artist speaks for it."""
+    # Imported here: in a worker, and only once something is explained.
+    from musicrec.ranking.explain_kernels import loudest
+
+    if not len(catalogue.items.item_idx):
+        return [None] * len(offered.values)
+    artist_of = catalogue.artist_of
+    rows, known = catalogue.items.positions(heard.values)
+    heard_rows = np.where(known & (artist_of[rows] >= 0) & (plays > 0), rows, -1)
+    places, there = catalogue.items.positions(offered.values)
+    places = np.where(there, places, -1)
+    loudness = np.log1p(np.maximum(plays, 0).astype(np.float64))
+    found = loudest(catalogue.items.vectors, artist_of, places, offered.starts, heard_rows, loudness, heard.starts)
+    own = artist_of[places]
+    first, second, is_own = found[:, 0].tolist(), found[:, 1].tolist(), (found[:, 0] == own).tolist()
+    return [_sentence(catalogue.artists, *each) for each in zip(first, second, is_own, strict=True)]
 
 
-def _voices(catalogue: _Catalogue, places: Ints, rows: Ints, loudness: Floats, artists: Ints) -> Floats:
-    """How loud each artist speaks for each offered item [offered × artists]; `rows` are ordered by artist."""
-    vectors = catalogue.items.vectors
-    offered = vectors[places].astype(np.float64)
-    usual = offered @ vectors[rows].astype(np.float64).mean(axis=0)  # [offered]: the mean of all cosines below
-    voices = np.zeros((len(places), len(artists)))
-    weight = np.zeros(len(artists))
-    for start in range(0, len(rows), _HEARD_BLOCK):
-        part = rows[start : start + _HEARD_BLOCK]
-        nearer = np.maximum(offered @ vectors[part].astype(np.float64).T - np.maximum(usual, 0)[:, None], 0)
-        of, first = np.unique(catalogue.artist_of[part], return_index=True)
-        own = loudness[start : start + _HEARD_BLOCK]
-        voices[:, np.searchsorted(artists, of)] += np.add.reduceat(nearer * own, first, axis=1)
-        weight[np.searchsorted(artists, of)] += np.add.reduceat(own, first)
-    return np.asarray(np.round(voices / (weight + weight.mean()), 9))
-
-
-def _sentence(catalogue: _Catalogue, named: list[int], own: int) -> str | None:
-    if not named:
+def _sentence(artists: list[str], first: int, second: int, is_own: bool) -> str | None:
+    if first < 0:
         return None
-    if named[0] == own:
-        return f"more of {catalogue.artists[own]}, which you play"
-    return "because you play " + " and ".join(catalogue.artists[a] for a in named)
+    if is_own:
+        return f"more of {artists[first]}, which you play"
+    return f"because you play {artists[first]}" + (f" and {artists[second]}" if second >= 0 else "")
