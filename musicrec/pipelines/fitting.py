@@ -93,7 +93,7 @@ def fit_lstm_model(run: Run, data: TrainingData, fit: SequenceFit, folder: Path)
         final, chosen = _train_on(run, data, fit, folder, vocabulary, before)
     counts = {"n_items": data.n_items, "epochs": chosen.best_epoch + 1, "sequences_version": data.sequences_version}
     save_model(folder / "model", final.weights, facts | counts | {"is_refreshed": before is not None})
-    plays = last_plays(data.plays, fit.windows.length)
+    plays = last_plays(data.sequences, fit.windows, data.until)
     return lstm_vectors(run.lakehouse.spark, final.weights, fit.model, plays), chosen
 
 

@@ -84,14 +84,31 @@ def cut_windows(history: pa.Table, length: int, stride: int, gap_seconds: float)
     return pa.RecordBatch.from_arrays(list(columns.values()), list(columns))
 
 
-def newest_plays(history: pa.Table, length: int) -> pa.RecordBatch:
-    """(user_idx, items [length]): the last items of each listener, left-padded with -1."""
-    users = history["user_idx"].to_numpy()
-    ends = np.append(np.flatnonzero(users[1:] != users[:-1]) + 1, len(users))
-    taken = np.minimum(np.diff(np.append(0, ends)), length)
-    items = _padded(history["item_idx"].to_numpy(), ends - taken, taken, length)
-    columns = [pa.array(users[ends - 1], pa.int32()), _lists(items, pa.int32())]
+def newest_plays(windows: pa.Table, stride: int, before: int) -> pa.RecordBatch:
+    """(user_idx, items [length]): the last items of each listener before a time, left-padded with -1.
+
+    Parameters
+    ----------
+    windows : (user_idx, session, items [length], times [length], length) of whole listeners, by listener, then window.
+    stride : from one window's start to the next's; what a window shares with the one before counts once.
+    before : seconds since 1970.
+    """
+    users, sessions, taken = (windows[name].to_numpy() for name in ("user_idx", "session", "length"))
+    items, times = (_matrix(windows[name], len(users)) for name in ("items", "times"))
+    length = items.shape[1]
+    goes_on = np.append(False, (users[1:] == users[:-1]) & (sessions[1:] == sessions[:-1]))
+    place = np.arange(length)[None, :] - (length - taken)[:, None]  # of each play in its window, below 0 for padding
+    kept = (place >= np.where(goes_on, length - stride, 0)[:, None]) & (times < before)
+    users, items = np.repeat(users, kept.sum(axis=1)), items[kept]
+    ends = np.append(np.flatnonzero(users[1:] != users[:-1]) + 1, len(users)) if len(users) else np.zeros(0, np.int64)
+    taken = np.minimum(np.diff(ends, prepend=0), length)
+    columns = [pa.array(users[ends - 1], pa.int32()), _lists(_padded(items, ends - taken, taken, length), pa.int32())]
     return pa.RecordBatch.from_arrays(columns, ["user_idx", "items"])
+
+
+def _matrix(column: pa.ChunkedArray, rows: int) -> NDArray[np.int64]:
+    """A column of equally long lists as [rows × length]."""
+    return np.asarray(column.combine_chunks().flatten().to_numpy()).reshape(rows, -1)
 
 
 def _within(counts: Ints) -> Ints:

@@ -71,16 +71,24 @@ def windows(plays: DataFrame, params: SequenceParams) -> DataFrame:
     return made.withColumns({name: F.timestamp_micros(name) for name in ("started_at", "ended_at")})
 
 
-def last_plays(plays: DataFrame, length: int) -> DataFrame:
-    """(user_idx, items array<int> [length]): each listener's newest plays whatever the session, left-padded."""
+def last_plays(sequences: DataFrame, params: SequenceParams, before: datetime) -> DataFrame:
+    """(user_idx, items array<int> [length]): each listener's newest plays before a time, whatever the session.
+
+    Left-padded; a listener without plays before the time has no row.
+
+    Parameters
+    ----------
+    sequences : silver.sequences, cut with `params`.
+    """
+    stride, end = params.stride, int(before.timestamp())
 
     def cut(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for history in whole_histories(batches):
-            yield newest_plays(history, length)
+            yield newest_plays(history, stride, end)
 
-    micros = F.unix_micros("listened_at").alias("micros")
-    ordered = _in_order(plays).select("user_id", "user_idx", "item_idx", micros)
-    return ordered.mapInArrow(cut, "user_idx int, items array<int>")
+    ordered = sequences.repartition("user_idx").sortWithinPartitions("user_idx", "window")
+    columns = ("user_idx", "window", "session", "items", "times", "length")
+    return ordered.select(*columns).mapInArrow(cut, "user_idx int, items array<int>")
 
 
 def _in_order(plays: DataFrame) -> DataFrame:

@@ -3,12 +3,15 @@ from __future__ import annotations
 import itertools
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from pyspark.sql import DataFrame, SparkSession
 
+from musicrec.transforms.histories import cut_windows, newest_plays
 from musicrec.transforms.sequences import SequenceParams, last_plays, train_windows, valid_windows, windows
 
 START = datetime(2020, 1, 1)
@@ -115,7 +118,35 @@ def test_training_and_validation_targets_part_at_the_time(
     assert targets(valid_windows(made, cut, end)) == late
 
 
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(HISTORY, min_size=1, max_size=3),
+    st.integers(2, 5),
+    st.integers(1, 5),
+    st.sampled_from([0.0, 5.0]),
+    st.integers(0, 210),
+)
+def test_last_plays_are_those_of_the_whole_history(
+    histories: list[list[tuple[int, int]]], length: int, stride: int, gap: float, before: int
+) -> None:
+    plays = [(user, *play) for user, own in enumerate(histories) for play in in_order(own)]
+    user, minute, item = (np.array(column) for column in zip(*plays, strict=True))
+    history = pa.table(
+        {"user_id": [f"u{u}" for u in user], "user_idx": user, "item_idx": item, "micros": minute * 60_000_000}
+    )
+    cut = cut_windows(history, length, min(stride, length), gap * 60)
+    found = newest_plays(pa.Table.from_batches([cut]), min(stride, length), before * 60).to_pydict()
+    expected = {
+        number: [item for minute, item in in_order(own) if minute < before][-length:]
+        for number, own in enumerate(histories)
+    }
+    expected = {number: [-1] * (length - len(own)) + own for number, own in expected.items() if own}
+    assert dict(zip(found["user_idx"], found["items"], strict=True)) == expected
+
+
 def test_last_plays_cross_sessions_and_are_padded(spark: SparkSession) -> None:
     plays = [(0, 3), (500, 4), (1000, 5)]
-    assert list(last_plays(frame(spark, plays), 2).collect()[0]["items"]) == [4, 5]
-    assert list(last_plays(frame(spark, plays), 5).collect()[0]["items"]) == [-1, -1, 3, 4, 5]
+    for length, expected in ((2, [4, 5]), (5, [-1, -1, 3, 4, 5])):
+        params = SequenceParams(length=length, stride=1, session_gap_minutes=400)
+        cut = windows(frame(spark, plays), params)
+        assert list(last_plays(cut, params, datetime(2021, 1, 1)).collect()[0]["items"]) == expected
