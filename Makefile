@@ -31,6 +31,7 @@ bench: $(READY) ## time and check each engine on a small workload, then the nigh
 	@$(RUN) python -m benchmarks.topn --users 6000 --items 8000 --nnz 200000 --rank 32 --n 50
 	@$(RUN) python -m benchmarks.pca --rows 6000 --columns 2000 --nnz 150000 --components 20
 	@$(RUN) python -m benchmarks.knn --users 6000 --items 4000 --nnz 200000 --k 50
+	@$(RUN) python -m benchmarks.fold_in --items 20000 --requests 50
 	@$(RUN) python -m benchmarks.metrics --listeners 3000 --length 100 --items 5000
 	@$(RUN) python -m benchmarks.nightly
 	@if [ -n "$(DATA)" ]; then $(RUN) python -m benchmarks.accuracy hetrec $(DATA)/lastfm-hetrec --models als,knn,popular; \
