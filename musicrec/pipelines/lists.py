@@ -34,9 +34,9 @@ def candidate_lists(
     Lists that are read twice, by themselves and for the hybrid, are persisted.
     """
     pairs, heard = data.interactions, data.heard
-    played, cells = pairs.select("item_idx").distinct(), pairs.select("user_idx", "item_idx")
+    played = pairs.select("item_idx").distinct()
     makers: dict[str, Callable[[], DataFrame]] = {
-        name: partial(top_n, model, cells, depth, shelf, allowed_items=played) for name, model in models.items()
+        name: partial(top_n, model, heard, depth, shelf, allowed_items=played) for name, model in models.items()
     }
     makers["popular"] = partial(popular_lists, pairs, heard.select("user_idx"), heard, depth, shelf)
     makers["artist_popular"] = partial(artist_popular_lists, pairs, data.items, heard, depth, shelf)

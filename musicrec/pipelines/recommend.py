@@ -32,14 +32,18 @@ def recommend(run: Run, interaction: InteractionParams, params: RecommendParams,
         chosen = params.discover if shelf == "discover" else params.again
         depth = max(params.depth, params.n) if chosen == HYBRID else params.n
         made = candidate_lists(models, data, hybrids.of(shelf), shelf, depth, wanted=chosen)[chosen]
-        shelves.append(_rows(made, chosen, models[_EXPLAINED_BY].item_vectors, data, users, shelf, params.n))
-    rows = shelves[0].unionByName(shelves[1]).withColumns({"as_of": F.lit(run.day), "run_id": F.lit(run.run_id)})
-    # In the order of listeners, so that an app that asks for one reads few row groups.
-    rows = rows.repartition(parts, "part").sortWithinPartitions("user_id", "shelf", "rank")
+        lists = _reasoned(made, models[_EXPLAINED_BY].item_vectors, data, users, shelf, params.n)
+        shelves.append(lists.withColumns({"shelf": F.lit(shelf), "model": F.lit(chosen)}))
+    # Joined and ordered a list at a time, not a row at a time; in the order of listeners, so that an app that asks for
+    # one reads few row groups.
+    lists = shelves[0].unionByName(shelves[1]).join(users, "user_idx", "inner")
+    rows = _rows(lists.repartition(parts, "part").sortWithinPartitions("user_id", "shelf"), data.items)
+    rows = rows.withColumns({"as_of": F.lit(run.day), "run_id": F.lit(run.run_id)})
     run.lakehouse.overwrite("gold.recommendations", rows, where=f"as_of = '{run.day}'")
     written = run.lakehouse.read("gold.recommendations").where(F.col("as_of") == F.lit(run.day))
     listeners, rows_out, filled = written.agg(
-        F.count_distinct("user_id"),
+        # Each of a listener's lists has one first place, so few rows are told apart.
+        F.count_distinct(F.when(F.col("rank") == 1, F.col("user_id"))),
         F.count("*"),
         F.count_if((F.col("model") == "popular") & (params.discover != "popular")),
     ).collect()[0]
@@ -55,36 +59,30 @@ def _in_ranges(users: DataFrame, parts: int) -> DataFrame:
     return ranged.withColumn("part", F.spark_partition_id())
 
 
-def _rows(
-    made: DataFrame,
-    name: str,
-    item_vectors: DataFrame,
-    data: TrainingData,
-    users: DataFrame,
-    shelf: Shelf,
-    n: int,
+def _reasoned(
+    made: DataFrame, item_vectors: DataFrame, data: TrainingData, users: DataFrame, shelf: Shelf, n: int
 ) -> DataFrame:
-    """(shelf, part, user_id, rank, item, title, artist, score, model, reason) of one shelf."""
+    """(user_idx, items, scores, filled, reasons) of one shelf, the arrays side by side."""
     lists = filled_list(made, data, users.select("user_idx"), shelf, n)
     known = popularity(data.interactions)
     if shelf == "discover":
-        reasoned = explain_discover(lists, data.heard, item_vectors, data.items, known)
-    else:
-        reasoned = explain_again(lists, data.heard, known)
-    # Joined a list at a time, not a row at a time.
-    owned = reasoned.join(users, "user_idx", "inner")
+        return explain_discover(lists, data.heard, item_vectors, data.items, known)
+    return explain_again(lists, data.heard, known)
+
+
+def _rows(lists: DataFrame, items: DataFrame) -> DataFrame:
+    """(shelf, user_id, rank, item, title, artist, score, model, reason), in the order of the lists."""
     picks = F.posexplode(F.arrays_zip("items", "scores", "filled", "reasons")).alias("place", "pick")
-    ranked = owned.select("part", "user_id", picks).select("part", "user_id", "place", "pick.*")
-    named = ranked.join(F.broadcast(data.items), F.col("items") == F.col("item_idx"), "inner")
+    ranked = lists.select("shelf", "user_id", "model", picks).select("shelf", "user_id", "model", "place", "pick.*")
+    named = ranked.join(F.broadcast(items), F.col("items") == F.col("item_idx"), "inner")
     return named.select(
-        F.lit(shelf).alias("shelf"),
-        "part",
+        "shelf",
         "user_id",
         (F.col("place") + 1).alias("rank"),
         F.col("item_id").alias("item"),
         "title",
         "artist",
         F.round("scores", 6).alias("score"),
-        F.when(F.col("filled"), F.lit("popular")).otherwise(F.lit(name)).alias("model"),
+        F.when(F.col("filled"), F.lit("popular")).otherwise(F.col("model")).alias("model"),
         F.col("reasons").alias("reason"),
     )

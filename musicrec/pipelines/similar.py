@@ -52,7 +52,7 @@ def train_knn(
     kept = _kept(run, similar.refit_days, {"recommend.item": item, **settings})
     if kept:
         return kept
-    data = training_data(run, item, interaction)
+    data = training_data(run, item, interaction, read_often=False)
     played = data.interactions.select("item_idx").distinct()
     found = {KNN: fit_knn(data.interactions, params)}
     for name in similar.models:

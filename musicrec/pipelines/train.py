@@ -28,14 +28,14 @@ def train_als(run: Run, item: ItemKind, interaction: InteractionParams, params: 
 
     On nights between fits (`params.refit_days`) the listeners are folded in instead.
     """
-    data = training_data(run, item, interaction)
+    data = training_data(run, item, interaction, read_often=False)
     model = fold_in_als(run, data, params) or fit_als_model(run, data, params, als_items_before(run, params))
     return publish(run, model, params, data.interactions.count(), "")
 
 
 def train_pca(run: Run, item: ItemKind, interaction: InteractionParams, params: PcaParams) -> Stage:
     """Fit and publish PCA; its explained variance ratios go to ops.metrics, one step a component."""
-    data = training_data(run, item, interaction)
+    data = training_data(run, item, interaction, read_often=False)
     model = fit_pca_model(run, data, params)
     cumulative = 0.0
     for component, ratio in enumerate(model.explained_variance_ratio):
@@ -49,7 +49,7 @@ def train_pca(run: Run, item: ItemKind, interaction: InteractionParams, params: 
 
 def train_sequence(run: Run, item: ItemKind, interaction: InteractionParams, fit: SequenceFit, files: Path) -> Stage:
     """Fit and publish the LSTM; its history goes to ops.metrics, one step an epoch. Files lie under `files`."""
-    data = training_data(run, item, interaction)
+    data = training_data(run, item, interaction, read_often=False)
     folder = files / "lstm"
     model, chosen = fit_lstm_model(run, data, fit, folder)
     record_history(run, chosen)

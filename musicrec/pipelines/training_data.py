@@ -46,10 +46,13 @@ def midnight(day: date) -> datetime:
     return datetime.combine(day, time(), UTC)
 
 
-def training_data(run: Run, item: ItemKind, params: InteractionParams, until: datetime | None = None) -> TrainingData:
+def training_data(
+    run: Run, item: ItemKind, params: InteractionParams, until: datetime | None = None, *, read_often: bool = True
+) -> TrainingData:
     """What may be learnt from before `until`, by default all of silver.
 
-    What is used again and again is persisted, since each scan of a Delta table plans its files anew.
+    With `read_often` it is persisted, since each scan of a Delta table plans its files anew; that costs as much as a
+    few scans.
 
     Raises
     ------
@@ -65,7 +68,8 @@ def training_data(run: Run, item: ItemKind, params: InteractionParams, until: da
         only = params.model_copy(update={"kinds": (item,)})
         pairs = interactions(listens, only, until.date())
     columns = ("user_idx", "item_idx", "plays", "first_listened_at", "last_listened_at", "weight")
-    pairs = pairs.select(*columns).persist()
+    pairs = pairs.select(*columns)
+    pairs = pairs.persist() if read_often else pairs
     if pairs.isEmpty():
         where = f"table silver.interactions at {lake.location('silver.interactions')}"
         raise InputError(where, f"plays of item kind {item} before {until or midnight(run.day)}", "none")
