@@ -26,7 +26,7 @@ def popularity(interactions: DataFrame) -> DataFrame:
     return interactions.groupBy("item_idx").agg(F.count("*").alias("listeners"), F.sum("plays").alias("plays"))
 
 
-def popular_lists(interactions: DataFrame, users: DataFrame, heard: DataFrame, n: int, shelf: Shelf) -> DataFrame:
+def popular_lists(popular: DataFrame, users: DataFrame, heard: DataFrame, n: int, shelf: Shelf) -> DataFrame:
     """The most popular items, for `discover` those the listener has not heard, for `again` those they have.
 
     The score is listeners + plays / (all plays + 1): it falls as the order does. The order of all items is collected
@@ -34,7 +34,7 @@ def popular_lists(interactions: DataFrame, users: DataFrame, heard: DataFrame, n
 
     Parameters
     ----------
-    interactions : DataFrame (user_idx, item_idx, plays), one row a pair.
+    popular : of all items that were played, as `popularity` gives it.
     users : DataFrame (user_idx), who gets a list.
     heard : DataFrame (user_idx, heard array<int>).
     n : the longest that a list may be.
@@ -44,7 +44,7 @@ def popular_lists(interactions: DataFrame, users: DataFrame, heard: DataFrame, n
     -------
     lists, one row for each of `users`.
     """
-    order = users.sparkSession.sparkContext.broadcast(_popular_order(interactions))
+    order = users.sparkSession.sparkContext.broadcast(_popular_order(popular))
     known = F.coalesce(F.col("heard"), F.array().cast("array<int>")).alias("heard")
     rows = users.select("user_idx").join(heard.select("user_idx", "heard"), "user_idx", how="left")
     return rows.select("user_idx", known).mapInArrow(_popular_lister(order, n, shelf), LISTS)
@@ -71,8 +71,8 @@ class _Order:
         return free[:n]
 
 
-def _popular_order(interactions: DataFrame) -> _Order:
-    rows = popularity(interactions).toArrow().to_pandas()
+def _popular_order(popular: DataFrame) -> _Order:
+    rows = popular.toArrow().to_pandas()
     rows = rows.sort_values(["listeners", "plays", "item_idx"], ascending=[False, False, True])
     items = rows["item_idx"].to_numpy(dtype=np.int32)
     scores = (rows["listeners"] + rows["plays"] / (rows["plays"].sum() + 1)).to_numpy(dtype=np.float64)
@@ -131,7 +131,7 @@ def own_top_lists(heard: DataFrame, n: int, shelf: Shelf = "again") -> DataFrame
 
 
 def artist_popular_lists(
-    interactions: DataFrame, items: DataFrame, heard: DataFrame, n: int, shelf: Shelf
+    interactions: DataFrame, popular: DataFrame, items: DataFrame, heard: DataFrame, n: int, shelf: Shelf
 ) -> DataFrame:
     """More of the artists you play: the popular items of a listener's artists.
 
@@ -142,6 +142,7 @@ def artist_popular_lists(
     Parameters
     ----------
     interactions : DataFrame (user_idx, item_idx, plays), one row a pair.
+    popular : of all items that were played, as `popularity` gives it.
     items : DataFrame (item_idx, artist_idx); an item without an artist is in no list.
     heard : DataFrame (user_idx, heard array<int>), who gets a list and what they heard.
     n : the longest that a list may be.
@@ -152,7 +153,7 @@ def artist_popular_lists(
     lists, one row for each listener of `heard`.
     """
     everyone = interactions.select("user_idx").distinct().count()
-    shared = heard.sparkSession.sparkContext.broadcast(_collect_artists(interactions, items, everyone))
+    shared = heard.sparkSession.sparkContext.broadcast(_collect_artists(popular, items, everyone))
     own = F.array_sort(F.collect_list(F.struct("item_idx", "plays")))
     listeners = heard.select("user_idx", "heard").join(
         interactions.join(heard, "user_idx", "left_semi").groupBy("user_idx").agg(own.alias("own")), "user_idx", "left"
@@ -209,10 +210,10 @@ class _Artists:
         return self.items[rows[order]], scores[order]
 
 
-def _collect_artists(interactions: DataFrame, items: DataFrame, everyone: int) -> _Artists:
+def _collect_artists(popular: DataFrame, items: DataFrame, everyone: int) -> _Artists:
     of_artist = items.select("item_idx", "artist_idx").where(F.col("artist_idx").isNotNull()).toArrow()
     owned, owner = of_artist["item_idx"].to_numpy(), of_artist["artist_idx"].to_numpy()
-    rows = popularity(interactions).toArrow()
+    rows = popular.toArrow()
     played = rows["item_idx"].to_numpy()
     artist_of = np.full(int(max(owned.max(initial=-1), played.max(initial=-1))) + 1, -1, dtype=np.int64)
     artist_of[owned] = owner

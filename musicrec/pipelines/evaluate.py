@@ -145,5 +145,5 @@ def _judge(
 
 def _catalogue(data: TrainingData) -> DataFrame:
     """(item_idx, plays, artist_idx) of the items played in training."""
-    plays = data.interactions.groupBy("item_idx").agg(F.sum("plays").alias("plays"))
+    plays = data.popular.select("item_idx", "plays")
     return plays.join(data.items.select("item_idx", "artist_idx"), "item_idx", "left")

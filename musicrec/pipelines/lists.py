@@ -8,7 +8,7 @@ from functools import partial
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from musicrec.evaluation.baselines import artist_popular_lists, own_top_lists, popular_lists, popularity
+from musicrec.evaluation.baselines import artist_popular_lists, own_top_lists, popular_lists
 from musicrec.models.embedding import EmbeddingModel
 from musicrec.pipelines.settings import HYBRID, Shelf
 from musicrec.pipelines.training_data import TrainingData
@@ -34,12 +34,12 @@ def candidate_lists(
     Lists that are read twice, by themselves and for the hybrid, are persisted.
     """
     pairs, heard = data.interactions, data.heard
-    played = pairs.select("item_idx").distinct()
+    played = data.popular.select("item_idx")
     makers: dict[str, Callable[[], DataFrame]] = {
         name: partial(top_n, model, heard, depth, shelf, allowed_items=played) for name, model in models.items()
     }
-    makers["popular"] = partial(popular_lists, pairs, heard.select("user_idx"), heard, depth, shelf)
-    makers["artist_popular"] = partial(artist_popular_lists, pairs, data.items, heard, depth, shelf)
+    makers["popular"] = partial(popular_lists, data.popular, heard.select("user_idx"), heard, depth, shelf)
+    makers["artist_popular"] = partial(artist_popular_lists, pairs, data.popular, data.items, heard, depth, shelf)
     if shelf == "again":
         makers["own_top"] = partial(own_top_lists, heard, depth, shelf)
     members = [name for name, weight in hybrid.weights.items() if weight > 0 and name in makers]
@@ -64,7 +64,7 @@ def filled_list(made: DataFrame, data: TrainingData, users: DataFrame, shelf: Sh
         first = [F.slice(column, 1, n).alias(column) for column in ("items", "scores")]
         kept = made.join(users, users.columns, "left_semi").select(*users.columns, *first)
         return kept.withColumn("filled", F.transform("items", lambda _: F.lit(False)))
-    popular = popularity(data.interactions).select("item_idx", popularity_score().alias("score"))
+    popular = data.popular.select("item_idx", popularity_score().alias("score"))
     return fill(made, users, popular, data.heard, n)
 
 

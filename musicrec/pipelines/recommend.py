@@ -5,7 +5,6 @@ from __future__ import annotations
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from musicrec.evaluation.baselines import popularity
 from musicrec.io.runs import Run, Stage
 from musicrec.pipelines.lists import candidate_lists, filled_list
 from musicrec.pipelines.settings import EMBEDDING_MODELS, HYBRID, SHELVES, RecommendParams, Shelf, ShelfHybrids
@@ -64,10 +63,9 @@ def _reasoned(
 ) -> DataFrame:
     """(user_idx, items, scores, filled, reasons) of one shelf, the arrays side by side."""
     lists = filled_list(made, data, users.select("user_idx"), shelf, n)
-    known = popularity(data.interactions)
     if shelf == "discover":
-        return explain_discover(lists, data.heard, item_vectors, data.items, known)
-    return explain_again(lists, data.heard, known)
+        return explain_discover(lists, data.heard, item_vectors, data.items, data.popular)
+    return explain_again(lists, data.heard, data.popular)
 
 
 def _rows(lists: DataFrame, items: DataFrame) -> DataFrame:

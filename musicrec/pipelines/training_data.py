@@ -9,6 +9,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from musicrec.errors import InputError
+from musicrec.evaluation.baselines import popularity
 from musicrec.io.runs import Run
 from musicrec.transforms.interactions import InteractionParams, ItemKind, heard_items, indexed_plays, interactions
 
@@ -22,6 +23,7 @@ class TrainingData:
     plays : (user_id, user_idx, item_idx, listened_at, recording_msid), one row a listen.
     interactions : (user_idx, item_idx, plays, first_listened_at, last_listened_at, weight).
     heard : (user_idx, heard array<int>).
+    popular : (item_idx, listeners, plays) of every item that was played.
     sequences : silver.sequences, whose plays carry their times; cut by time when it is used.
     sequences_version : its Delta version.
     items : (item_idx, item_id, title, artist, artist_idx) of every indexed item of the kind.
@@ -33,6 +35,7 @@ class TrainingData:
     plays: DataFrame
     interactions: DataFrame
     heard: DataFrame
+    popular: DataFrame
     sequences: DataFrame
     sequences_version: int
     items: DataFrame
@@ -78,6 +81,7 @@ def training_data(
         plays=indexed_plays(listens, item),
         interactions=pairs,
         heard=heard_items(pairs).persist(),
+        popular=popularity(pairs).persist(),
         sequences=sequences,
         sequences_version=lake.versions_read["silver.sequences"],
         items=item_facts(lake.read("silver.recordings"), items, item).persist(),

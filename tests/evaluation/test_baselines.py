@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from musicrec.evaluation.baselines import artist_popular_lists, own_top_lists, popular_lists
+from musicrec.evaluation.baselines import artist_popular_lists, own_top_lists, popular_lists, popularity
 from musicrec.evaluation.splits import Shelf
 from musicrec.transforms.interactions import heard_items
 
@@ -74,7 +74,7 @@ def collected(lists: DataFrame) -> dict[int, tuple[list[int], list[float]]]:
 @pytest.mark.parametrize("shelf", SHELVES)
 @pytest.mark.parametrize("n", [4, 100])
 def test_popular_is_by_listeners_then_plays_then_item(world: World, shelf: Shelf, n: int) -> None:
-    found = collected(popular_lists(world.interactions, world.users, world.heard, n, shelf))
+    found = collected(popular_lists(popularity(world.interactions), world.users, world.heard, n, shelf))
     assert set(found) == {*USERS, NEW_USER}
     for user, (items, scores) in found.items():
         allowed = [item for item in ITEMS if world.may_get(user, item, shelf)]
@@ -97,7 +97,9 @@ def test_own_top_is_by_plays_then_latest_then_item(world: World) -> None:
 @pytest.mark.parametrize("shelf", SHELVES)
 @pytest.mark.parametrize("n", [1, 4, 100])
 def test_artist_popular_is_what_scoring_every_item_gives(world: World, shelf: Shelf, n: int) -> None:
-    found = collected(artist_popular_lists(world.interactions, world.items, world.heard, n, shelf))
+    found = collected(
+        artist_popular_lists(world.interactions, popularity(world.interactions), world.items, world.heard, n, shelf)
+    )
     assert set(found) == set(world.heard_of)
     for user, (items, scores) in found.items():
         own = [pair for pair in world.pairs if pair.user == user]
@@ -117,5 +119,5 @@ def test_artist_popular_is_what_scoring_every_item_gives(world: World, shelf: Sh
 
 def test_nobody_played_anything(spark: SparkSession, world: World) -> None:
     nothing = world.interactions.limit(0)
-    lists = popular_lists(nothing, world.users.limit(1), world.heard, 3, "discover")
+    lists = popular_lists(popularity(nothing), world.users.limit(1), world.heard, 3, "discover")
     assert [items for items, _ in collected(lists).values()] == [[]]
