@@ -94,7 +94,7 @@ def last_plays(sequences: DataFrame, params: SequenceParams, before: datetime) -
 def _in_order(plays: DataFrame) -> DataFrame:
     """Each listener's plays in one partition, one after the other."""
     kept = plays.select("user_id", "user_idx", "item_idx", *_PLAY_ORDER)
-    return kept.repartition("user_id").sortWithinPartitions("user_id", *_PLAY_ORDER)
+    return kept.repartition("user_idx").sortWithinPartitions("user_idx", *_PLAY_ORDER)
 
 
 def train_windows(sequences: DataFrame, before: datetime) -> DataFrame:
