@@ -25,7 +25,7 @@ from musicrec.pipelines.lists import candidate_lists, filled_list, unpersist
 from musicrec.pipelines.settings import SHELVES, EvaluateParams, Shelf, ShelfHybrids
 from musicrec.pipelines.training_data import TrainingData, midnight, training_data
 from musicrec.ranking.fusion import HybridParams
-from musicrec.transforms.interactions import InteractionParams, ItemKind, indexed_plays
+from musicrec.transforms.interactions import InteractionParams, ItemKind, heard_items, indexed_plays
 
 
 def evaluate(
@@ -70,7 +70,7 @@ def evaluate(
         )
         for name, model in models.items()
     }
-    own = replace(data, heard=data.heard.join(listeners, "user_idx", "left_semi").persist())
+    own = replace(data, heard=heard_items(data.interactions.join(listeners, "user_idx", "left_semi")).persist())
     scores = [_judge(run, models, own, tested, hybrids.of(shelf), shelf, depth, params) for shelf in SHELVES]
     rows = reduce(DataFrame.unionByName, scores)
     marks = {"as_of": F.lit(run.day), "run_id": F.lit(run.run_id), "split_at": F.lit(split)}
