@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -26,7 +25,22 @@ def test_histories_are_whole_however_the_rows_come(monkeypatch: pytest.MonkeyPat
         assert len(found) > 1
 
 
-def test_the_newest_plays_stand_at_the_end() -> None:
-    made = newest_plays(pa.Table.from_batches(batches([7, 7, 7, 8], 4)), 2)
-    assert made["user_idx"].to_pylist() == [7, 8]
-    np.testing.assert_array_equal(made["items"].to_pylist(), [[1, 2], [-1, 3]])
+def windows(rows: list[tuple[int, int, list[int], list[int]]]) -> pa.Table:
+    """(listener, session, items, seconds), the lists padded with -1."""
+    users, sessions, items, times = zip(*rows, strict=True)
+    lengths = [sum(item != -1 for item in own) for own in items]
+    return pa.table({"user_idx": users, "session": sessions, "items": items, "times": times, "length": lengths})
+
+
+def test_the_newest_plays_stand_at_the_end_and_count_once() -> None:
+    rows = [
+        (7, 0, [1, 2, 3], [10, 20, 30]),
+        (7, 0, [-1, 3, 4], [-1, 30, 40]),  # goes on from the third play
+        (7, 1, [-1, -1, 5], [-1, -1, 90]),
+        (8, 0, [-1, 6, 6], [-1, 50, 60]),
+    ]
+    for before, expected in ((100, [[3, 4, 5], [-1, 6, 6]]), (60, [[2, 3, 4], [-1, -1, 6]])):
+        made = newest_plays(windows(rows), stride=2, before=before)
+        assert made["user_idx"].to_pylist() == [7, 8]
+        assert made["items"].to_pylist() == expected
+    assert newest_plays(windows(rows), stride=2, before=10).num_rows == 0
