@@ -8,22 +8,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from musicrec.ranking.topn_heap import exact_dot
+
 Array = NDArray[Any]
-
-
-@njit(cache=True, nogil=True)
-def _dot(left: Array, right: Array) -> Any:
-    """left · right in float64, always added in the same order."""
-    a = b = c = d = np.float64(0.0)
-    even = len(left) - len(left) % 4
-    for i in range(0, even, 4):
-        a += np.float64(left[i]) * np.float64(right[i])
-        b += np.float64(left[i + 1]) * np.float64(right[i + 1])
-        c += np.float64(left[i + 2]) * np.float64(right[i + 2])
-        d += np.float64(left[i + 3]) * np.float64(right[i + 3])
-    for i in range(even, len(left)):
-        a += np.float64(left[i]) * np.float64(right[i])
-    return (a + b) + (c + d)
 
 
 @njit(cache=True, nogil=True)
@@ -76,7 +63,7 @@ def loudest(
             if offered[i] < 0:
                 continue
             for j in range(len(rows)):
-                cosines[j] = _dot(vectors[offered[i]], vectors[rows[j]])
+                cosines[j] = exact_dot(vectors[offered[i]], vectors[rows[j]])
             usual = max(cosines.mean(), 0.0)
             best = second = voice = 0.0
             for j in range(len(rows)):

@@ -2,7 +2,8 @@
 
 A heap is four arrays of the list's length: scores, items (item_idx), artists and places (rows of the catalogue), with
 the worst entry first. An entry is worse than another if its score is lower, or equal and its item_idx higher: a total
-order. Numba's caches look at the caller's file only: after a change here, touch `topn_kernels.py` too.
+order. Numba's caches look at the caller's file only: after a change here, touch `topn_kernels.py` and
+`explain_kernels.py` too.
 """
 
 from __future__ import annotations
@@ -136,8 +137,8 @@ def holds(values: Array, start: int, stop: int, wanted: int) -> bool:
 
 
 @njit(cache=True, nogil=True)
-def exact_score(left: Array, right: Array, scale: float, bias: float) -> Any:
-    """(left · right) × scale + bias in float64, rounded to 6 decimals: the same bits wherever it is computed."""
+def exact_dot(left: Array, right: Array) -> Any:
+    """left · right in float64, always added in the same order: the same bits wherever it is computed."""
     width = len(left)
     a = b = c = d = np.float64(0.0)
     even = width - width % 4
@@ -148,5 +149,11 @@ def exact_score(left: Array, right: Array, scale: float, bias: float) -> Any:
         d += np.float64(left[i + 3]) * np.float64(right[i + 3])
     for i in range(even, width):
         a += np.float64(left[i]) * np.float64(right[i])
+    return (a + b) + (c + d)
+
+
+@njit(cache=True, nogil=True)
+def exact_score(left: Array, right: Array, scale: float, bias: float) -> Any:
+    """(left · right) × scale + bias in float64, rounded to 6 decimals: the same bits wherever it is computed."""
     # + 0.0 turns −0.0 into 0.0.
-    return np.rint((((a + b) + (c + d)) * scale + np.float64(bias)) * 1e6) / 1e6 + 0.0
+    return np.rint((exact_dot(left, right) * scale + np.float64(bias)) * 1e6) / 1e6 + 0.0
