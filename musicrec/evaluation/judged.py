@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from musicrec.models.blocks import Ragged, read_lists
+from musicrec.models.blocks import Ragged, find, read_lists
 
 Ints = NDArray[np.int64]
 
@@ -44,8 +44,7 @@ class Judged:
 
     def places(self, user_idx: Ints) -> tuple[Ints, NDArray[np.bool_]]:
         """Each listener's place here, and whether there is one (else the place means nothing)."""
-        places = np.minimum(np.searchsorted(self.user_idx, user_idx), len(self.user_idx) - 1)
-        return places, (self.user_idx[places] == user_idx if len(self.user_idx) else np.zeros(len(user_idx), np.bool_))
+        return find(user_idx, self.user_idx)
 
 
 def judged_lists(lists: DataFrame, relevant: DataFrame, models: Sequence[str] | None) -> DataFrame:

@@ -37,6 +37,15 @@ class Ragged:
         return Ragged(self.values[starts[0] : starts[-1]], starts - starts[0])
 
 
+def find(wanted: Array, ascending: Array) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Where each wanted number stands in the ascending ones, and whether it does (the place of one it lacks means
+    nothing)."""
+    if not len(ascending):
+        return np.zeros(len(wanted), np.int64), np.zeros(len(wanted), np.bool_)
+    at = np.minimum(np.searchsorted(ascending, wanted), len(ascending) - 1)
+    return at, ascending[at] == wanted
+
+
 def read_lists(column: pa.Array) -> Ragged:
     """An Arrow list column; a null list is read as an empty one."""
     lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)

@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from musicrec.errors import NonFiniteError
-from musicrec.models.blocks import read_vectors
+from musicrec.models.blocks import find, read_vectors
 
 
 @dataclass(frozen=True)
@@ -75,10 +75,7 @@ class ItemMatrix:
 
     def positions(self, items: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """The row of each item, and whether the matrix has it at all (the row of one it lacks means nothing)."""
-        if not len(self.item_idx):
-            return np.zeros(len(items), np.int64), np.zeros(len(items), np.bool_)
-        rows = np.minimum(np.searchsorted(self.item_idx, items), len(self.item_idx) - 1)
-        return rows, self.item_idx[rows] == items
+        return find(items, self.item_idx)
 
 
 def collect_items(item_vectors: DataFrame) -> ItemMatrix:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from musicrec.models.blocks import read_vectors
+from musicrec.models.blocks import find, read_vectors
 
 Array = NDArray[Any]
 
@@ -49,8 +49,8 @@ class Catalogue:
         if not len(self):
             return np.full(len(items), -1, np.int64)
         ascending, order = self._by_item
-        at = np.minimum(np.searchsorted(ascending, items), len(order) - 1)
-        return np.where(ascending[at] == items, order[at], -1).astype(np.int64)
+        at, is_there = find(items, ascending)
+        return np.where(is_there, order[at], -1).astype(np.int64)
 
     @cached_property
     def _by_item(self) -> tuple[Array, Array]:

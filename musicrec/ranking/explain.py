@@ -15,10 +15,9 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, StringType, StructField, StructType
 
-from musicrec.models.blocks import Ragged, read_lists
+from musicrec.models.blocks import Ragged, find, read_lists, write_lists
 from musicrec.models.embedding import ItemMatrix, collect_items
 
-Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 # item_idx are below this, so that a listener's place and an item make one number.
@@ -144,7 +143,7 @@ def _explained(
 
 
 def _with_reasons(batch: pa.RecordBatch, starts: Ints, texts: list[str]) -> pa.RecordBatch:
-    reasons = pa.ListArray.from_arrays(pa.array(starts, pa.int32()), pa.array(texts, pa.string()))
+    reasons = write_lists(Ragged(np.array(texts, dtype=object), starts), pa.string())
     return pa.RecordBatch.from_arrays([*(batch[name] for name in _KEPT), reasons], [*_KEPT, "reasons"])
 
 
@@ -154,10 +153,8 @@ def _places(known: Ragged, offered: Ragged) -> Ints:
     One search for all: (listener, item) is a single ascending number.
     """
     cells, wanted = (lists.rows * _ITEMS + lists.values for lists in (known, offered))
-    if not len(cells):
-        return np.full(len(wanted), -1, np.int64)
-    at = np.minimum(np.searchsorted(cells, wanted), len(cells) - 1)
-    return np.where(cells[at] == wanted, at, -1)
+    at, is_there = find(wanted, cells)
+    return np.where(is_there, at, -1)
 
 
 def _played(plays: int, day: date | None) -> str:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from musicrec.models.blocks import Ragged, read_lists
+from musicrec.models.blocks import Ragged, find, read_lists
 
 Array = NDArray[Any]
 
@@ -122,8 +122,7 @@ class _Parts:
         if not self.users[kind]:
             return Ragged(np.zeros(0, np.int32), np.zeros(len(users) + 1, np.int64))
         owners, values = np.concatenate(self.users[kind]), np.concatenate(self.values[kind])
-        rows = np.minimum(np.searchsorted(users, owners), len(users) - 1)
-        known = users[rows] == owners
+        rows, known = find(owners, users)
         # One sort of (row, value) as a single number; values may be negative, so they are lifted to 0 .. 2³² − 1.
         cells = (rows[known].astype(np.int64) << 32) + (values[known].astype(np.int64) + 2**31)
         cells.sort()
