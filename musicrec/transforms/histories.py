@@ -100,7 +100,7 @@ def newest_plays(windows: pa.Table, stride: int, before: int) -> pa.RecordBatch:
     place = np.arange(length)[None, :] - (length - taken)[:, None]  # of each play in its window, below 0 for padding
     kept = (place >= np.where(goes_on, length - stride, 0)[:, None]) & (times < before)
     users, items = np.repeat(users, kept.sum(axis=1)), items[kept]
-    ends = np.append(np.flatnonzero(users[1:] != users[:-1]) + 1, len(users)) if len(users) else np.zeros(0, np.int64)
+    ends = np.flatnonzero(np.diff(users, append=-1)) + 1
     taken = np.minimum(np.diff(ends, prepend=0), length)
     columns = [pa.array(users[ends - 1], pa.int32()), _lists(_padded(items, ends - taken, taken, length), pa.int32())]
     return pa.RecordBatch.from_arrays(columns, ["user_idx", "items"])
