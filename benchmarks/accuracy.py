@@ -1,7 +1,7 @@
 """Accuracy by published protocols.
 
-    python -m benchmarks.accuracy PROTOCOL FOLDER [--models als,knn,popular,pca] [--preset P] [--set als.rank=64]
-        [--stage valid|test] [--seed N] [--json FILE]
+    python -m benchmarks.accuracy PROTOCOL FOLDER [--models als,knn,popular,pca,lstm,attention,ncf,dot_bias]
+        [--preset P] [--set als.rank=64] [--stage valid|test] [--seed N] [--json FILE]
 
 PROTOCOL and its files: see benchmarks/protocols.py. Settings come from benchmarks/presets/PROTOCOL.toml, or from the
 preset of that name or path, then from --set. They are chosen with `--stage valid`, which holds out a part of the
@@ -24,6 +24,7 @@ from pydantic import ValidationError
 from pyspark.sql import DataFrame, SparkSession
 from scipy.sparse import csr_matrix
 
+from benchmarks import neural_models, neural_pairs
 from benchmarks.measure import ROOT, Row, benchmark_session, measured, print_rows, write_json
 from benchmarks.protocols import PROTOCOLS, Ints, Pairs, Scorer, Scores, Stage, Task, load_task
 from musicrec.entry import ended_with
@@ -103,20 +104,23 @@ def read_settings(preset: str, overrides: Sequence[str]) -> Settings:
     ------
     ConfigError : no such preset, not TOML, or an override of another form.
     """
-    path = Path(preset) if preset.endswith(".toml") else ROOT / "benchmarks" / "presets" / f"{preset}.toml"
+    where = Path(preset) if preset.endswith(".toml") else ROOT / "benchmarks" / "presets" / f"{preset}.toml"
     try:
-        settings = tomllib.loads(path.read_text(encoding="utf-8"))
+        settings = tomllib.loads(where.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"preset {preset}", f"a TOML file at {path}", str(error)) from None
+        raise ConfigError(f"preset {preset}", f"a TOML file at {where}", str(error)) from None
     for override in overrides:
         key, _, value = override.partition("=")
-        model, _, name = key.partition(".")
-        if not (model and name and value):
+        *path_to, name = key.split(".")
+        if not (path_to and all(path_to) and name and value):
             raise ConfigError(f"--set {override}", "model.key=value", "something else")
+        place = settings
+        for part in path_to:
+            place = place.setdefault(part, {})
         try:
-            settings.setdefault(model, {})[name] = tomllib.loads(f"value = {value}")["value"]
+            place[name] = tomllib.loads(f"value = {value}")["value"]
         except tomllib.TOMLDecodeError:
-            settings[model][name] = value
+            place[name] = value
     return settings
 
 
@@ -181,7 +185,32 @@ def vector_scorer(model: EmbeddingModel, task: Task) -> Scorer:
     return score
 
 
-FITS: dict[str, Fit] = {"als": _als, "knn": _knn, "popular": _popular, "pca": _pca}
+def _lstm(interactions: DataFrame, task: Task, settings: Settings, seed: int) -> Scorer:
+    return neural_models.lstm(task, params_of(neural_models.SequenceSettings, "lstm", settings), seed)
+
+
+def _attention(interactions: DataFrame, task: Task, settings: Settings, seed: int) -> Scorer:
+    return neural_models.attention(task, params_of(neural_models.AttentionSettings, "attention", settings), seed)
+
+
+def _ncf(interactions: DataFrame, task: Task, settings: Settings, seed: int) -> Scorer:
+    return neural_pairs.ncf(task, params_of(neural_pairs.NcfSettings, "ncf", settings), seed)
+
+
+def _dot_bias(interactions: DataFrame, task: Task, settings: Settings, seed: int) -> Scorer:
+    return neural_pairs.dot_bias(task, params_of(neural_pairs.DotBiasSettings, "dot_bias", settings), seed)
+
+
+FITS: dict[str, Fit] = {
+    "als": _als,
+    "knn": _knn,
+    "popular": _popular,
+    "pca": _pca,
+    "lstm": _lstm,
+    "attention": _attention,
+    "ncf": _ncf,
+    "dot_bias": _dot_bias,
+}
 
 
 if __name__ == "__main__":

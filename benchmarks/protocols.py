@@ -10,6 +10,9 @@
   the code of QRec and SELFRec by the authors of SEPT, 2021).
 - sequence: a listener's items in order (S3-Rec, Zhou et al. 2020). The last is the test, the one before validation;
   all items ranked but the earlier ones; HR@10 and NDCG@10.
+- sequence_from_ratings: the same from the files of ncf, ordered by time (SASRec, Kang and McAuley 2018). Where times
+  tie, the rows of the training file come in its order and before that of the test file. Items and listeners with fewer
+  than five rows are left out until there are none.
 
 At the stage `valid` nothing of the test is read into the task: ncf holds out each listener's last training item among
 99 drawn others, lightgcn a tenth of each listener's training items, hetrec and sequence have a validation part.
@@ -39,7 +42,7 @@ Scores = NDArray[np.float32]
 # Scores of all items for some listeners [listeners × items]; it may be overwritten.
 Scorer = Callable[[Ints], Scores]
 
-PROTOCOLS = ("ncf", "lightgcn", "hetrec", "sequence")
+PROTOCOLS = ("ncf", "lightgcn", "hetrec", "sequence", "sequence_from_ratings")
 _BLOCK = 256
 _NEGATIVES = 99
 
@@ -66,6 +69,22 @@ class Pairs:
 
 
 @dataclass(frozen=True)
+class Sequences:
+    """The order of a task's plays, for models that learn from it.
+
+    Attributes
+    ----------
+    train : each listener's items, in order, that are learned from.
+    history : what is known of each listener when they are judged: at the stage `test`, the validation item too.
+    valid : the task of the stage `valid`, by which a fit may stop.
+    """
+
+    train: Ragged
+    history: Ragged
+    valid: Task | None
+
+
+@dataclass(frozen=True)
 class Task:
     """A protocol's data at one stage.
 
@@ -78,6 +97,7 @@ class Task:
     k : cut-off of the figures.
     figures : name of each in the results → column of the metrics.
     among : [listeners with a wanted item × 99] the others to rank it among; None for all items.
+    sequences : the order of the plays, where the protocol has one.
     """
 
     users: int
@@ -88,6 +108,7 @@ class Task:
     k: int
     figures: dict[str, str]
     among: Ints | None = None
+    sequences: Sequences | None = None
 
     def judge(self, scorer: Scorer) -> dict[str, float]:
         """The protocol's figures of a model's scores."""
@@ -169,7 +190,7 @@ def load_task(protocol: str, folder: Path, stage: Stage = "test", seed: int = 1)
     """
     if not folder.is_dir():
         raise InputError(folder, f"a folder with the files of {protocol}", "no folder")
-    loaders = {"ncf": _ncf, "lightgcn": _lightgcn, "hetrec": _hetrec, "sequence": _sequence}
+    loaders = dict(zip(PROTOCOLS, (_ncf, _lightgcn, _hetrec, _sequence, _from_ratings), strict=True))
     return loaders[protocol](folder, stage, seed)
 
 
@@ -245,16 +266,48 @@ def _sequence(folder: Path, stage: Stage, seed: int) -> Task:
     if short is not None:
         raise InputError(path, "a listener and three items or more in a line", " ".join(map(str, short)))
     item_ids = np.unique(np.concatenate([row[1:] for row in rows]))
-    sequences = [np.searchsorted(item_ids, row[1:]) for row in rows]
+    return _leave_last_out([np.searchsorted(item_ids, row[1:]) for row in rows], len(item_ids), stage)
+
+
+def _from_ratings(folder: Path, stage: Stage, seed: int) -> Task:
+    rows = [read_columns(one_file(folder, pattern), 4) for pattern in ("*.train.rating", "*.test.rating")]
+    users, items, _, times = (np.concatenate(columns) for columns in zip(*rows, strict=True))
+    order = np.lexsort((np.arange(len(users)), times, users))
+    pairs = _core(Pairs(users[order], items[order]), 5)
+    if not len(pairs):
+        raise InputError(folder, "listeners and items with five ratings or more", "none")
+    item_ids = np.unique(pairs.items)
+    starts = np.flatnonzero(np.diff(pairs.users, prepend=-1))
+    return _leave_last_out(np.split(np.searchsorted(item_ids, pairs.items), starts[1:]), len(item_ids), stage)
+
+
+def _core(pairs: Pairs, least: int) -> Pairs:
+    """Pairs whose listener and item both have as many as `least` of what is left."""
+    while True:
+        counts = np.bincount(pairs.users)[pairs.users], np.bincount(pairs.items)[pairs.items]
+        is_kept = (counts[0] >= least) & (counts[1] >= least)
+        if is_kept.all():
+            return pairs
+        pairs = pairs.where(is_kept)
+
+
+def _leave_last_out(sequences: list[Ints], items: int, stage: Stage) -> Task:
+    """The last item of each listener for the test, the one before for validation."""
     held = {"valid": -2, "test": -1}[stage]
     earlier = [np.unique(sequence[:-2]) for sequence in sequences]
-    numbers = np.repeat(np.arange(len(rows)), [len(one) for one in earlier])
-    everyone = np.arange(len(rows))
+    everyone = np.arange(len(sequences))
+    train = Pairs(np.repeat(everyone, [len(one) for one in earlier]), np.concatenate(earlier))
     wanted = Pairs(everyone, np.array([sequence[held] for sequence in sequences]))
     before = Pairs(everyone, np.array([sequence[-2] for sequence in sequences]))
     seen = before if stage == "test" else _nothing()
-    train = Pairs(numbers, np.concatenate(earlier))
-    return Task(len(rows), len(item_ids), train, wanted, seen, 10, _hit_and_ndcg(10))
+    valid = _leave_last_out(sequences, items, "valid") if stage == "test" else None
+    order = Sequences(_ragged([s[:-2] for s in sequences]), _ragged([s[:held] for s in sequences]), valid)
+    return Task(len(sequences), items, train, wanted, seen, 10, _hit_and_ndcg(10), sequences=order)
+
+
+def _ragged(rows: list[Ints]) -> Ragged:
+    starts = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
+    return Ragged(np.concatenate(rows).astype(np.int32), starts)
 
 
 def _parts_by_user(pairs: Pairs, shares: tuple[float, ...], seed: int) -> Ints:

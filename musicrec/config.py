@@ -8,16 +8,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from musicrec.errors import ConfigError
 from musicrec.models.als import AlsParams
 from musicrec.models.knn_matrix import KnnParams
-from musicrec.models.lstm import LstmParams
+from musicrec.models.neural.attention import AttentionParams
+from musicrec.models.neural.dot_bias import DotBiasParams
+from musicrec.models.neural.lstm import LstmParams
+from musicrec.models.neural.ncf import NcfParams
+from musicrec.models.neural.presets import with_preset
+from musicrec.models.neural.training import TrainingParams
 from musicrec.models.pca import PcaParams
-from musicrec.models.training import TrainingParams
 from musicrec.params import Params
-from musicrec.pipelines.settings import EvaluateParams, RecommendParams, ShelfHybrids
+from musicrec.pipelines.settings import EvaluateParams, NeuralParams, RecommendParams, ShelfHybrids
 from musicrec.pipelines.similar import SimilarParams
 from musicrec.spark import SparkParams
 from musicrec.transforms.interactions import InteractionParams
@@ -59,12 +63,56 @@ class SourcesConfig(Params):
         return value
 
 
-class SequenceModelConfig(Params):
-    """The LSTM: its shape, its training, and how many last days choose the number of epochs."""
+class NeuralConfig(Params):
+    """What all neural models are told.
 
-    model: LstmParams = LstmParams()
+    Attributes
+    ----------
+    training : epochs, rate and so on.
+    valid_days : how many last days choose the number of epochs.
+    """
+
     training: TrainingParams = TrainingParams()
     valid_days: float = Field(default=1.0, gt=0)
+
+
+class LstmConfig(NeuralConfig):
+    """The LSTM.
+
+    Attributes
+    ----------
+    preset : named settings for what is not said here (musicrec/models/neural/presets.py).
+    model : its shape.
+    trainers : processes that train it together.
+    """
+
+    preset: str = ""
+    model: LstmParams = LstmParams()
+    trainers: int = Field(default=1, ge=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill(cls, values: object) -> object:
+        return with_preset(values)
+
+
+class AttentionConfig(NeuralConfig):
+    """The self-attention model: its shape, and how many processes train it together."""
+
+    model: AttentionParams = AttentionParams()
+    trainers: int = Field(default=1, ge=1)
+
+
+class DotBiasConfig(NeuralConfig):
+    """EmbeddingDotBias: its shape and loss."""
+
+    model: DotBiasParams = DotBiasParams()
+
+
+class NcfConfig(NeuralConfig):
+    """NCF: its shape."""
+
+    model: NcfParams = NcfParams()
 
 
 class Config(Params):
@@ -79,7 +127,11 @@ class Config(Params):
     sequences: SequenceParams = SequenceParams()
     als: AlsParams = AlsParams()
     pca: PcaParams = PcaParams()
-    lstm: SequenceModelConfig = SequenceModelConfig()
+    lstm: LstmConfig = LstmConfig()
+    neural: NeuralParams = NeuralParams()
+    attention: AttentionConfig = AttentionConfig()
+    dot_bias: DotBiasConfig = DotBiasConfig()
+    ncf: NcfConfig = NcfConfig()
     knn: KnnParams = KnnParams()
     similar: SimilarParams = SimilarParams()
     hybrid: ShelfHybrids

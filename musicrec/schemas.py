@@ -50,9 +50,6 @@ AUDIO_FEATURES = (
     "tempo",
 )
 
-# Fills the left of a window that is shorter than the fixed length; never an item_idx, which start at 0.
-PAD_IDX = -1
-
 
 @dataclass(frozen=True)
 class Table:
@@ -309,14 +306,14 @@ _TABLES = (
         "models.user_vectors",
         ("model", "user_idx"),
         "a listener's vector in a model's space",
-        "train_als, train_pca, train_sequence",
+        "train_als, train_pca, train_sequence, train_neural",
         {"model": STRING, "user_idx": INT, "vector": VECTOR, "run_id": STRING},
     ),
     Table(
         "models.item_vectors",
         ("model", "item_idx"),
         "an item's vector and bias in a model's space",
-        "train_als, train_pca, train_sequence",
+        "train_als, train_pca, train_sequence, train_neural",
         {"model": STRING, "item_idx": INT, "vector": VECTOR, "bias": FloatType(), "run_id": STRING},
     ),
     Table(
@@ -351,6 +348,22 @@ _TABLES = (
             "title": STRING,
             "artist": STRING,
             "score": DOUBLE,
+            "as_of": DATE,
+            "run_id": STRING,
+        },
+    ),
+    Table(
+        "gold.loved_items",
+        ("item",),
+        "an item that is liked most, or least, whoever listens: by its bias in EmbeddingDotBias, best first",
+        "train_neural",
+        {
+            "item": STRING,
+            "rank": INT,
+            "title": STRING,
+            "artist": STRING,
+            "bias": DOUBLE,
+            "plays": LONG,
             "as_of": DATE,
             "run_id": STRING,
         },
@@ -436,7 +449,7 @@ _TABLES = (
         "ops.models",
         ("model", "run_id"),
         "a trained model: its settings, the Delta versions of its inputs and vectors, its files",
-        "train_als, train_pca, train_sequence",
+        "train_als, train_pca, train_sequence, train_neural",
         {
             "model": STRING,
             "run_id": STRING,

@@ -7,19 +7,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
-from musicrec.config import Config
+from musicrec.config import AttentionConfig, Config, LstmConfig
 from musicrec.io.listenbrainz import Dump, check_dumps, find_dumps
 from musicrec.io.runs import Run, Stage
 from musicrec.io.spotify import Catalogue, find_catalogues
 from musicrec.pipelines.build_silver import build_silver
 from musicrec.pipelines.evaluate import evaluate
-from musicrec.pipelines.fitting import SequenceFit
 from musicrec.pipelines.ingest_listens import ingest_listens
 from musicrec.pipelines.ingest_tracks import ingest_tracks
+from musicrec.pipelines.model_fits import ModelFits, PairFit, SequenceFit
 from musicrec.pipelines.recommend import recommend
 from musicrec.pipelines.similar import train_knn
-from musicrec.pipelines.train import train_als, train_pca, train_sequence
+from musicrec.pipelines.train import train_als, train_pca
+from musicrec.pipelines.train_neural import train_neural, train_sequence
 
 
 @dataclass
@@ -77,7 +79,12 @@ def _train_pca(run: Run, config: Config, sources: Sources) -> Stage:
 
 def _train_sequence(run: Run, config: Config, sources: Sources) -> Stage:
     files = config.lakehouse.files_folder
-    return train_sequence(run, config.recommend.item, config.interactions, _sequence_fit(config), files)
+    return train_sequence(run, config.recommend.item, config.interactions, _fits(config).lstm, files)
+
+
+def _train_neural(run: Run, config: Config, sources: Sources) -> Stage:
+    files = config.lakehouse.files_folder
+    return train_neural(run, config.recommend.item, config.interactions, _fits(config).others, files)
 
 
 def _train_knn(run: Run, config: Config, sources: Sources) -> Stage:
@@ -85,7 +92,8 @@ def _train_knn(run: Run, config: Config, sources: Sources) -> Stage:
 
 
 def _recommend(run: Run, config: Config, sources: Sources) -> Stage:
-    return recommend(run, config.interactions, config.recommend, config.hybrid)
+    files = config.lakehouse.files_folder
+    return recommend(run, config.interactions, config.recommend, config.hybrid, config.neural, files)
 
 
 def _evaluate(run: Run, config: Config, sources: Sources) -> Stage:
@@ -93,9 +101,7 @@ def _evaluate(run: Run, config: Config, sources: Sources) -> Stage:
         run,
         config.recommend.item,
         config.interactions,
-        config.als,
-        config.pca,
-        _sequence_fit(config),
+        _fits(config),
         config.hybrid,
         config.recommend.depth,
         config.evaluate,
@@ -103,8 +109,21 @@ def _evaluate(run: Run, config: Config, sources: Sources) -> Stage:
     )
 
 
-def _sequence_fit(config: Config) -> SequenceFit:
-    return SequenceFit(config.lstm.model, config.lstm.training, config.sequences, config.lstm.valid_days)
+def _fits(config: Config) -> ModelFits:
+    others: list[SequenceFit | PairFit] = []
+    for name in config.neural.models:
+        if name == "attention":
+            others.append(_sequence_fit("attention", config.attention, config))
+        elif name == "dot_bias":
+            own = config.dot_bias
+            others.append(PairFit("dot_bias", own.model, own.training, own.valid_days))
+        else:
+            others.append(PairFit("ncf", config.ncf.model, config.ncf.training, config.ncf.valid_days))
+    return ModelFits(config.als, config.pca, _sequence_fit("lstm", config.lstm, config), tuple(others))
+
+
+def _sequence_fit(kind: Literal["lstm", "attention"], own: LstmConfig | AttentionConfig, config: Config) -> SequenceFit:
+    return SequenceFit(kind, own.model, own.training, config.sequences, own.valid_days, own.trainers)
 
 
 STEPS: Mapping[str, Step] = {
@@ -114,6 +133,7 @@ STEPS: Mapping[str, Step] = {
     "train_als": _train_als,
     "train_pca": _train_pca,
     "train_sequence": _train_sequence,
+    "train_neural": _train_neural,
     "train_knn": _train_knn,
     "recommend": _recommend,
     "evaluate": _evaluate,

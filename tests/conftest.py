@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
+import torch
 from pyspark.sql import SparkSession
 
 from musicrec.io.runs import Run
@@ -21,6 +22,12 @@ SMALL_SPARK = {
     "spark.sql.sources.parallelPartitionDiscovery.parallelism": "2",
     "spark.sql.adaptive.enabled": "false",
 }
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """The networks of the tests are so small that a second thread only waits for the first."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -70,3 +70,14 @@ def test_what_decides_a_result_leaves_places_and_sizes_out() -> None:
     there = load_config(LOCAL, ["lakehouse.root=elsewhere", "sources.listens=other"])
     assert settings_that_decide(here) == settings_that_decide(there)
     assert settings_that_decide(here) != settings_that_decide(load_config(LOCAL, ["als.rank=3"]))
+
+
+def test_a_preset_fills_what_is_not_said(tmp_path: Path) -> None:
+    path = ROOT / "conf" / "local.toml"
+    config = load_config(path, ["lstm.preset=paper", "lstm.training.epochs=3"])
+    shape, training = config.lstm.model, config.lstm.training
+    # The file says dim = 32 and learning_rate = 7e-3 itself.
+    assert (shape.dim, shape.hidden, shape.tied, shape.dropout) == (32, (100, 100), False, 0.0)
+    assert (training.epochs, training.learning_rate, training.patience) == (3, 7e-3, 60)
+    with pytest.raises(ConfigError, match="preset must be one of paper, not fast"):
+        load_config(path, ["lstm.preset=fast"])

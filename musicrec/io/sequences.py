@@ -1,150 +1,220 @@
-"""Snapshots of windows as parquet, and the petastorm reader that streams them to the trainer.
-
-A snapshot is plain parquet beside a JSON of its facts, so that a trainer needs neither Spark nor Delta. Pointed at a
-Delta folder itself petastorm would read files that Delta has removed, so a pinned version is materialised.
-"""
+"""Snapshots of windows read into torch tensors through petastorm; needs no Spark."""
 
 from __future__ import annotations
 
-import json
 import warnings
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.parquet as pq
+import pyarrow as pa
+import torch
 from petastorm import make_batch_reader
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
 from musicrec.errors import InputError
+from musicrec.io.prefetch import ahead
+from musicrec.io.snapshot_files import Block, Snapshot, open_snapshot
+
+__all__ = ["Snapshot", "SnapshotSource", "open_snapshot", "read_row_groups"]
 
 # petastorm 0.13 still calls pyarrow's old dataset API, which warns at each file; the pins keep that API.
 warnings.filterwarnings("ignore", category=FutureWarning, module="petastorm")
 
 IntArray = npt.NDArray[np.int32]
+Windows = tuple[torch.Tensor, torch.Tensor]
 
-# Rows in a row group: large enough to stream, small enough that every reader of a small snapshot gets some.
-_ROW_GROUP_ROWS = 4096
-# Windows that are shuffled together in each epoch; rows are in hash order on disk already.
+# Windows that are shuffled together in each epoch, rounded to whole batches; rows are in hash order on disk already.
 _SHUFFLE_ROWS = 65_536
+# Spans that the reading thread may be ahead by, beside the one that it fills.
+_AHEAD = 1
+# petastorm gives out three row groups a worker and then sleeps for 10 ms, which would be the limit with one.
+_WORKERS = 2
 
 
-@dataclass(frozen=True)
-class Snapshot:
-    """Where a snapshot is and what it holds.
+class SnapshotSource:
+    """A snapshot's windows as batches, shuffled anew each epoch by (seed, epoch).
 
-    Attributes
+    Rows are shuffled within 65,536, rounded down to whole batches. Several trainers share out the row groups and make
+    as many steps each: one that has no more rows goes on with batches of one window without an event.
+
+    Parameters
     ----------
-    folder : of the parquet files.
-    length : places in a window.
-    rows : windows.
-    version : the Delta version of silver.sequences that it was made from.
-    """
-
-    folder: str
-    length: int
-    rows: int
-    version: int
-
-
-def write_snapshot(windows: DataFrame, folder: Path, length: int, version: int) -> Snapshot:
-    """Write windows (user_id, window, items [length], first_target) in the order of a hash, replacing the folder.
-
-    `items` becomes one binary column of little-endian int32: petastorm reads that four times faster than a list.
-    """
-    digest = F.xxhash64("user_id", "window")
-    # Sorted by range, so the files in the order of their names are one sequence, however many there are.
-    ordered = windows.select(digest.alias("digest"), "user_id", "window", "items", "first_target")
-    ordered = ordered.orderBy("digest", "user_id", "window").select("items", F.col("first_target").cast("int"))
-    packed = ordered.mapInArrow(_pack, "items binary, first_target int")
-    # Few rows a batch in memory, whatever parquet would choose by bytes.
-    packed.write.mode("overwrite").option("parquet.block.row.count.limit", _ROW_GROUP_ROWS).parquet(str(folder))
-    rows = sum(pq.ParquetFile(file).metadata.num_rows for file in sorted(folder.glob("*.parquet")))
-    snapshot = Snapshot(str(folder), length, rows, version)
-    (folder / "_snapshot.json").write_text(json.dumps(asdict(snapshot), indent=1), encoding="utf-8")
-    return snapshot
-
-
-def open_snapshot(folder: Path) -> Snapshot:
-    """The snapshot that was written to `folder`.
+    batch_size : rows in a step, over all trainers together; the last batch may have fewer.
+    seed : of the order; None to keep that on disk.
+    rank, world : this trainer's number and how many there are.
+    prefetch : read ahead in a thread, which ends with the iteration.
 
     Raises
     ------
-    InputError : the folder holds none.
+    InputError : `batch_size` cannot be shared out evenly, or the snapshot has fewer row groups than there are trainers.
     """
-    facts = folder / "_snapshot.json"
-    if not facts.is_file():
-        raise InputError(folder, "a snapshot with _snapshot.json", "none")
-    return Snapshot(**{**json.loads(facts.read_text(encoding="utf-8")), "folder": str(folder)})
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        batch_size: int,
+        seed: int | None,
+        rank: int = 0,
+        world: int = 1,
+        prefetch: bool = True,
+    ) -> None:
+        if batch_size % world:
+            raise InputError("training.batch_size", f"a multiple of the {world} trainers", str(batch_size))
+        if 0 < len(snapshot.blocks) < world:
+            raise InputError(snapshot.folder, f"a row group for each of {world} trainers", str(len(snapshot.blocks)))
+        self._snapshot, self._seed, self._rank, self._world = snapshot, seed, rank, world
+        self._batch, self._prefetch = batch_size // world, prefetch
+        self._own = snapshot.blocks[rank::world]
+        self._own_rows = sum(block.rows for block in self._own)
+
+    def steps(self) -> int:
+        """Batches in an epoch; the same for all trainers."""
+        shards = (self._snapshot.blocks[shard :: self._world] for shard in range(self._world))
+        return -(-max(sum(block.rows for block in shard) for shard in shards) // self._batch)
+
+    def batches(self, epoch: int, start: int = 0) -> Iterator[Windows]:
+        """The epoch's batches from number `start` on: (items int32 [rows, length], first_target int32 [rows]).
+
+        Contiguous CPU tensors, in pinned memory where there is a GPU.
+
+        Raises
+        ------
+        InputError : the snapshot's files are gone or damaged, or hold an item outside its catalogue.
+        """
+        made = self._spans(epoch, start)
+        with closing(ahead(made, _AHEAD) if self._prefetch else made) as spans:
+            for items, first in spans:
+                for at in range(0, len(items), self._batch):
+                    yield items[at : at + self._batch], first[at : at + self._batch]
+        own_steps = -(-self._own_rows // self._batch)
+        for _ in range(max(start, own_steps), self.steps()):
+            length = self._snapshot.length
+            # It has plays, so no model meets a row of padding only, but no place to predict.
+            yield torch.zeros(1, length, dtype=torch.int32), torch.full((1,), length, dtype=torch.int32)
+
+    def _spans(self, epoch: int, start: int) -> Generator[Windows, None, None]:
+        """The shard's rows from batch `start` on in the epoch's order, a span of whole batches at a time."""
+        span, length = _whole(_SHUFFLE_ROWS, self._batch), self._snapshot.length
+        number, done = divmod(start * self._batch, span)
+        held, is_pinned = 0, torch.cuda.is_available()
+        for group_items, group_first in self._windows(number * span):
+            at = 0
+            while at < len(group_first):
+                if not held:
+                    size = min(span, self._own_rows - number * span)
+                    items = torch.empty((size, length), dtype=torch.int32, pin_memory=is_pinned)
+                    first = torch.empty(size, dtype=torch.int32, pin_memory=is_pinned)
+                    places = self._places(size, epoch, number)
+                taken = min(size - held, len(group_first) - at)
+                to = places[held : held + taken]
+                _as_cells(items.numpy())[to] = _as_cells(group_items[at : at + taken])
+                first.numpy()[to] = group_first[at : at + taken]
+                held, at = held + taken, at + taken
+                if held == size:
+                    yield items[done:], first[done:]
+                    held, number, done = 0, number + 1, 0
+
+    def _places(self, size: int, epoch: int, number: int) -> npt.NDArray[np.int64]:
+        """Where each row on disk goes in its span."""
+        if self._seed is None:
+            return np.arange(size)
+        return np.random.default_rng([self._seed, epoch, number]).permutation(size)
+
+    def _windows(self, start: int) -> Iterator[tuple[IntArray, IntArray]]:
+        """This shard's windows from number `start` on, in the order on disk; row groups before it are not read."""
+        blocks, ends = self._snapshot.blocks, np.cumsum([0, *(block.rows for block in self._own)])
+        if start >= self._own_rows:
+            return
+        skipped = int(np.searchsorted(ends, start, side="right")) - 1
+        at = self._rank + skipped * self._world
+        # petastorm refuses a list with fewer row groups than shards.
+        file = blocks[min(at, len(blocks) - self._world)].file
+        listed = next(i for i, block in enumerate(blocks) if block.file == file)
+        files = list(dict.fromkeys(block.file for block in blocks[listed:]))
+        shard = (self._rank - listed) % self._world
+        expected = blocks[listed + shard :: self._world]
+        wanted = blocks[at :: self._world]
+        cut = start - int(ends[skipped])
+        with closing(read_row_groups(files, len(expected), _WORKERS, (shard, self._world))) as groups:
+            waiting: dict[int, Any] = {}
+            for block in wanted:
+                # Several workers finish in any order.
+                while block.number not in waiting:
+                    group = next(groups)
+                    waiting[int(group.block[0])] = group
+                items, first = self._checked(waiting.pop(block.number), block)
+                yield items[cut:], first[cut:]
+                cut = 0
+
+    def _checked(self, group: Any, block: Block) -> tuple[IntArray, IntArray]:
+        """The windows of a row group as arrays.
+
+        Raises
+        ------
+        InputError : they are not as many as there should be, or hold an item outside the catalogue.
+        """
+        folder, length, n_items = self._snapshot.folder, self._snapshot.length, self._snapshot.n_items
+        items, first = (np.frombuffer(value, "<i4") for value in (group.items[0], group.first_target[0]))
+        if len(first) != block.rows or len(items) != block.rows * length:
+            raise InputError(block.file, f"{block.rows} windows of {length} places", f"{len(items)} items")
+        if items.max() >= n_items or items.min() < -1:
+            found = max(items.max(), items.min(), key=abs)
+            raise InputError(folder, f"item_idx below {n_items}, or -1 for padding", str(found))
+        return items.reshape(-1, length), first
 
 
-def read_batches(
-    snapshot: Snapshot, batch_size: int, shuffle_seed: int | None = None
-) -> Iterator[tuple[IntArray, IntArray]]:
-    """One pass over the snapshot: (items int32 [batch, length], first_target int32 [batch]).
+def read_row_groups(
+    files: list[str], count: int, workers: int, shard: tuple[int, int] | None = None
+) -> Generator[Any, None, None]:
+    """Row groups as petastorm reads them: an array for each column. With several workers, in any order.
 
-    With `shuffle_seed` the rows are shuffled within blocks of 65,536; the order depends on nothing else. The last
-    batch may be smaller. An empty snapshot gives no batch.
+    Parameters
+    ----------
+    files : parquet files on local disk.
+    count : row groups that there are to read.
+    shard : (number, of how many): only each n-th row group.
+
+    Raises
+    ------
+    InputError : there are fewer, or they cannot be read.
     """
-    if snapshot.rows == 0:
-        return
-    rng = None if shuffle_seed is None else np.random.default_rng(shuffle_seed)
-    for items, first_target in _blocks(snapshot, _SHUFFLE_ROWS):
-        order = np.arange(len(items)) if rng is None else rng.permutation(len(items))
-        for start in range(0, len(order), batch_size):
-            rows = order[start : start + batch_size]
-            yield items[rows], first_target[rows]
-
-
-def _blocks(snapshot: Snapshot, rows: int) -> Iterator[tuple[IntArray, IntArray]]:
-    """The snapshot in blocks of `rows` rows, so that shuffling and batches do not depend on the row groups."""
-    parts: list[tuple[IntArray, IntArray]] = []
-    held = 0
-    for part in _row_groups(snapshot):
-        parts.append(part)
-        held += len(part[0])
-        while held >= rows:
-            items, first = _joined(parts)
-            yield items[:rows], first[:rows]
-            parts, held = [(items[rows:], first[rows:])], held - rows
-    if held:
-        yield _joined(parts)
-
-
-def _joined(parts: list[tuple[IntArray, IntArray]]) -> tuple[IntArray, IntArray]:
-    return np.concatenate([items for items, _ in parts]), np.concatenate([first for _, first in parts])
-
-
-def _row_groups(snapshot: Snapshot) -> Iterator[tuple[IntArray, IntArray]]:
-    # One worker: with more, row groups come in the order they happen to finish.
-    reader = make_batch_reader(
-        Path(snapshot.folder).absolute().as_uri(),
-        schema_fields=["items", "first_target"],
-        reader_pool_type="thread",
-        workers_count=1,
-        shuffle_row_groups=False,
-        num_epochs=1,
-    )
+    where = Path(files[0]).parent.parent
     try:
-        for group in reader:
-            items = np.frombuffer(b"".join(group.items), dtype="<i4").reshape(-1, snapshot.length)
-            yield items.astype(np.int32), np.asarray(group.first_target, dtype=np.int32)
-    finally:
-        # Not `with reader:`, whose end prints a line about a cache that is not used here.
-        reader.stop()
-        reader.join()
+        reader = make_batch_reader(
+            [f"file://{Path(file).absolute()}" for file in files],
+            reader_pool_type="thread",
+            workers_count=workers,
+            shuffle_row_groups=False,
+            convert_early_to_numpy=True,
+            num_epochs=1,
+            cur_shard=shard and shard[0],
+            shard_count=shard and shard[1],
+        )
+        try:
+            for number in range(count):
+                group = next(reader, None)
+                # Where its workers are idle when the last row groups are given out, it may say that it is at its end
+                # with those still under way; asked again it knows better.
+                group = next(reader, None) if group is None else group
+                if group is None:
+                    raise InputError(where, f"{count} row groups", str(number))
+                yield group
+        finally:
+            # Not `with reader:`, whose end prints a line about a cache that is not used here.
+            reader.stop()
+            reader.join()
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(where, "parquet files that can be read", str(error)) from error
 
 
-def _pack(batches: Iterable[Any]) -> Iterable[Any]:
-    import pyarrow as pa
+def _as_cells(rows: IntArray) -> npt.NDArray[np.void]:
+    """[rows]: each row as one value, which numpy moves four times as fast as a row of numbers."""
+    return rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel()
 
-    for batch in batches:
-        items = batch.column("items")
-        flat = items.flatten().to_numpy(zero_copy_only=False).astype("<i4")
-        rows = flat.reshape(batch.num_rows, -1) if batch.num_rows else flat.reshape(0, 1)
-        packed = pa.array([row.tobytes() for row in rows], pa.binary())
-        yield pa.RecordBatch.from_arrays([packed, batch.column("first_target")], ["items", "first_target"])
+
+def _whole(rows: int, batch: int) -> int:
+    """So many rows, rounded down to whole batches of which there is at least one."""
+    return max(rows // batch, 1) * batch

@@ -13,29 +13,30 @@ from pyspark.sql import functions as F
 from musicrec.io.runs import Run
 from musicrec.models.als_params import AlsParams
 from musicrec.models.embedding import EmbeddingModel, ItemMatrix, collect_items
-from musicrec.models.pca import PcaParams
-from musicrec.pipelines.fitting import SequenceFit
+from musicrec.pipelines.model_fits import ModelFits, SequenceFit
 from musicrec.transforms.interactions import InteractionParams, ItemKind
 
 _JOBS = {"als": "train_als", "pca": "train_pca", "lstm": "train_sequence"}
+_OTHER_JOB = "train_neural"
 
 
-def settings_of(
-    item: ItemKind, interaction: InteractionParams, als: AlsParams, pca: PcaParams, lstm: SequenceFit
-) -> dict[str, dict[str, Any]]:
+def settings_of(item: ItemKind, interaction: InteractionParams, fits: ModelFits) -> dict[str, dict[str, Any]]:
     """What decides each model, as ops.runs keeps it: by model, dotted key of the configuration → value."""
     shared = {"recommend.item": item, "interactions": interaction.model_dump(mode="json")}
-    sequence = {
-        "lstm.model": lstm.model.model_dump(mode="json"),
-        "lstm.training": lstm.training.model_dump(mode="json"),
-        "lstm.valid_days": lstm.valid_days,
-        "sequences": lstm.windows.model_dump(mode="json"),
+    settings: dict[str, dict[str, Any]] = {
+        "als": shared | {"als": fits.als.model_dump(mode="json")},
+        "pca": shared | {"pca": fits.pca.model_dump(mode="json")},
     }
-    return {
-        "als": shared | {"als": als.model_dump(mode="json")},
-        "pca": shared | {"pca": pca.model_dump(mode="json")},
-        "lstm": shared | sequence,
-    }
+    for fit in fits.neural:
+        own = {
+            f"{fit.kind}.model": fit.model.model_dump(mode="json"),
+            f"{fit.kind}.training": fit.training.model_dump(mode="json"),
+            f"{fit.kind}.valid_days": fit.valid_days,
+        }
+        if isinstance(fit, SequenceFit):
+            own["sequences"] = fit.windows.model_dump(mode="json")
+        settings[fit.kind] = shared | own
+    return settings
 
 
 def published_on(run: Run, day: date, settings: Mapping[str, Mapping[str, Any]]) -> dict[str, EmbeddingModel]:
@@ -47,7 +48,12 @@ def published_on(run: Run, day: date, settings: Mapping[str, Mapping[str, Any]])
     found: dict[str, EmbeddingModel] = {}
     for row in sorted(rows, key=lambda row: (row.trained_at, row.run_id)):
         name = row.model
-        if name in settings and has_settings(run, row.run_id, _JOBS[name], settings[name]):
+        is_vectors = row.user_vectors_version is not None
+        if (
+            is_vectors
+            and name in settings
+            and has_settings(run, row.run_id, _JOBS.get(name, _OTHER_JOB), settings[name])
+        ):
             users = vectors_of(run, name, "models.user_vectors", row.user_vectors_version)
             found[name] = EmbeddingModel(
                 name, users, vectors_of(run, name, "models.item_vectors", row.item_vectors_version)

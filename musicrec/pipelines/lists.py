@@ -9,14 +9,22 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from musicrec.evaluation.baselines import artist_popular_lists, own_top_lists, popular_lists
+from musicrec.io.runs import Run
 from musicrec.models.embedding import EmbeddingModel
-from musicrec.pipelines.settings import HYBRID, Shelf
+from musicrec.models.neural.checkpoint import Weights
+from musicrec.models.neural.ncf import NcfParams
+from musicrec.models.neural.ncf_rerank import ncf_rerank
+from musicrec.pipelines.settings import HYBRID, RERANKER, Shelf
 from musicrec.pipelines.training_data import TrainingData
 from musicrec.ranking.fill import fill
 from musicrec.ranking.fusion import HybridParams, fuse
 from musicrec.ranking.topn import top_n
 
 Lists = dict[str, DataFrame]
+# The score of what a reranker does not know: below any other.
+_UNKNOWN = -1e9
+# (user_idx, items, ...) → (user_idx, items, scores) in a better order
+Rerank = Callable[[DataFrame], DataFrame]
 
 
 def candidate_lists(
@@ -26,11 +34,13 @@ def candidate_lists(
     shelf: Shelf,
     depth: int,
     wanted: str | None = None,
+    rerank: Rerank | None = None,
 ) -> Lists:
     """Each model's, each baseline's and the hybrid's list of up to `depth` items, by name.
 
     Each is a DataFrame (user_idx, items array<int>, scores array<double>), best first, of the listeners of
     `data.heard`. Only items that were played before `data.until` are offered. With `wanted` only that list is there.
+    With `rerank` there is ALS's list in that order too.
     Lists that are read twice, by themselves and for the hybrid, are persisted.
     """
     pairs, heard = data.interactions, data.heard
@@ -38,6 +48,9 @@ def candidate_lists(
     makers: dict[str, Callable[[], DataFrame]] = {
         name: partial(top_n, model, heard, depth, shelf, allowed_items=played) for name, model in models.items()
     }
+    if rerank is not None:
+        of_als, in_order = makers["als"], rerank
+        makers[RERANKER] = lambda: in_order(of_als())
     makers["popular"] = partial(popular_lists, data.popular, heard.select("user_idx"), heard, depth, shelf)
     makers["artist_popular"] = partial(artist_popular_lists, pairs, data.popular, data.items, heard, depth, shelf)
     if shelf == "again":
@@ -51,6 +64,16 @@ def candidate_lists(
         lists = {name: made.persist() for name, made in lists.items()}
     fused = fuse({name: lists[name] for name in members}, hybrid, depth)
     return {HYBRID: fused} if wanted else {**lists, HYBRID: fused}
+
+
+def ncf_order(run: Run, weights: Weights, params: NcfParams) -> Rerank:
+    """Lists in the order of NCF's scores; what the network was not trained with comes last."""
+
+    def rerank(lists: DataFrame) -> DataFrame:
+        made = ncf_rerank(run.lakehouse.spark, weights, params, lists)
+        return made.withColumn("scores", F.transform("scores", lambda score: F.coalesce(score, F.lit(_UNKNOWN))))
+
+    return rerank
 
 
 def filled_list(made: DataFrame, data: TrainingData, users: DataFrame, shelf: Shelf, n: int) -> DataFrame:

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from musicrec.io.runs import Run, Stage
 from musicrec.pipelines.lists import candidate_lists, filled_list
-from musicrec.pipelines.settings import EMBEDDING_MODELS, HYBRID, SHELVES, RecommendParams, Shelf, ShelfHybrids
-from musicrec.pipelines.train import load_models
+from musicrec.pipelines.publish import load_models, load_reranker
+from musicrec.pipelines.settings import (
+    EMBEDDING_MODELS,
+    HYBRID,
+    RERANKER,
+    SHELVES,
+    NeuralParams,
+    RecommendParams,
+    Shelf,
+    ShelfHybrids,
+)
 from musicrec.pipelines.training_data import TrainingData, training_data
 from musicrec.ranking.explain import explain_again, explain_discover
 from musicrec.transforms.interactions import InteractionParams
@@ -20,9 +31,17 @@ _EXPLAINED_BY = "pca"
 _PARTS_A_CORE = 4
 
 
-def recommend(run: Run, interaction: InteractionParams, params: RecommendParams, hybrids: ShelfHybrids) -> Stage:
+def recommend(
+    run: Run,
+    interaction: InteractionParams,
+    params: RecommendParams,
+    hybrids: ShelfHybrids,
+    neural: NeuralParams,
+    files: Path,
+) -> Stage:
     """Replace the day's rows of gold.recommendations, all shelves at once, by what the newest models say."""
-    models = load_models(run, EMBEDDING_MODELS)
+    models = load_models(run, (*EMBEDDING_MODELS, *neural.embeddings))
+    rerank = load_reranker(run, files) if RERANKER in neural.models else None
     data = training_data(run, params.item, interaction)
     parts = run.lakehouse.spark.sparkContext.defaultParallelism * _PARTS_A_CORE
     users = _in_ranges(data.users, parts).persist()
@@ -30,7 +49,7 @@ def recommend(run: Run, interaction: InteractionParams, params: RecommendParams,
     for shelf in SHELVES:
         chosen = params.discover if shelf == "discover" else params.again
         depth = max(params.depth, params.n) if chosen == HYBRID else params.n
-        made = candidate_lists(models, data, hybrids.of(shelf), shelf, depth, wanted=chosen)[chosen]
+        made = candidate_lists(models, data, hybrids.of(shelf), shelf, depth, wanted=chosen, rerank=rerank)[chosen]
         lists = _reasoned(made, models[_EXPLAINED_BY].item_vectors, data, users, shelf, params.n)
         shelves.append(lists.withColumns({"shelf": F.lit(shelf), "model": F.lit(chosen)}))
     # Joined and ordered a list at a time, not a row at a time; in the order of listeners, so that an app that asks for

@@ -14,7 +14,10 @@ from musicrec.transforms.interactions import ItemKind
 Shelf = Literal["discover", "again"]
 SHELVES: tuple[Shelf, ...] = ("discover", "again")
 
+# Trained by every nightly; NeuralParams names those that are trained besides.
 EMBEDDING_MODELS = ("als", "pca", "lstm")
+NeuralModel = Literal["attention", "dot_bias", "ncf"]
+RERANKER = "ncf"
 BASELINES = ("popular", "own_top", "artist_popular")
 HYBRID = "hybrid"
 
@@ -34,8 +37,27 @@ class RecommendParams(Params):
     n: int = Field(default=20, ge=1, le=1000)
     item: ItemKind = "recording"
     depth: int = Field(default=500, ge=1)
-    discover: Literal["als", "pca", "lstm", "popular", "artist_popular", "hybrid"] = "hybrid"
-    again: Literal["als", "pca", "lstm", "popular", "own_top", "hybrid"] = "hybrid"
+    discover: Literal["als", "pca", "lstm", "attention", "dot_bias", "ncf", "popular", "artist_popular", "hybrid"] = (
+        "hybrid"
+    )
+    again: Literal["als", "pca", "lstm", "attention", "dot_bias", "ncf", "popular", "own_top", "hybrid"] = "hybrid"
+
+
+class NeuralParams(Params):
+    """Which neural models are trained, judged and may be published beside the LSTM.
+
+    Attributes
+    ----------
+    models : some of `attention` (self-attention over the plays), `dot_bias` (EmbeddingDotBias) and `ncf` (NeuMF, which
+        reranks ALS's list); none by default.
+    """
+
+    models: tuple[NeuralModel, ...] = ()
+
+    @property
+    def embeddings(self) -> tuple[str, ...]:
+        """Those that end as vectors."""
+        return tuple(name for name in self.models if name != RERANKER)
 
 
 class ShelfHybrids(Params):

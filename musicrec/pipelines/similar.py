@@ -17,7 +17,7 @@ from musicrec.models.knn import fit_knn
 from musicrec.models.knn_matrix import KnnParams
 from musicrec.params import Params
 from musicrec.pipelines.earlier_models import has_settings
-from musicrec.pipelines.train import load_vectors
+from musicrec.pipelines.publish import load_vectors
 from musicrec.pipelines.training_data import TrainingData, training_data
 from musicrec.ranking.topn import top_n
 from musicrec.transforms.interactions import InteractionParams, ItemKind

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from musicrec.schemas import PAD_IDX
+from musicrec.padding import PAD_IDX
 
 Ints = NDArray[np.int64]
 

@@ -11,8 +11,8 @@ from pydantic import Field, model_validator
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from musicrec.padding import PAD_IDX
 from musicrec.params import Params
-from musicrec.schemas import PAD_IDX
 from musicrec.transforms.histories import cut_windows, newest_plays, whole_histories
 
 

@@ -16,7 +16,7 @@ from musicrec.errors import InputError
 from musicrec.io.runs import Run
 from musicrec.models.als import AlsParams, fit_als
 from musicrec.pipelines.fold_in import ITEMS_AGE, ListenerLists, fold_in_als, read_plays
-from musicrec.pipelines.train import publish
+from musicrec.pipelines.publish import publish
 from musicrec.schemas import TABLES
 
 PARAMS = AlsParams(rank=6, iterations=6, alpha=2.0, regularization=0.02, refit_days=3)

@@ -89,7 +89,7 @@ def nights(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory, code: 
         patch.setattr(build_silver, "resolve_spellings", refuse)
         patch.setattr(evaluate, "fit_als_model", refuse)
         patch.setattr(evaluate, "fit_pca_model", refuse)
-        patch.setattr(evaluate, "fit_lstm_model", refuse)
+        patch.setattr(evaluate, "fit_sequence_model", refuse)
         made.run(["ingest_listens", "build_silver", *TRAIN, "evaluate"])
     return made
 

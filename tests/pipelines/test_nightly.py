@@ -6,6 +6,7 @@ import itertools
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,15 @@ SMALL = (
     "pca.components=3",
     "lstm.model.dim=8",
     "lstm.training.epochs=2",
+    "neural.models=['attention', 'dot_bias', 'ncf']",
+    "attention.model.dim=8",
+    "attention.training.epochs=1",
+    "attention.training.learning_rate=0",
+    "dot_bias.model.dim=4",
+    "dot_bias.training.epochs=2",
+    "ncf.model.dim=4",
+    "ncf.model.mlp=[8, 4]",
+    "ncf.training.epochs=1",
     "sequences.length=6",
     "sequences.stride=5",
     "recommend.depth=50",
@@ -163,7 +173,8 @@ def test_the_report_shows_stages_scores_lists_and_places(night: Night, capsys: p
 
 def test_an_earlier_day_sees_only_what_came_before_and_leaves_the_later_one(night: Night) -> None:
     later = [row for row in night.rows("gold.recommendations") if row["as_of"] == date(2021, 8, 7)]
-    night.run(["build_silver", "train_als", "train_pca", "train_sequence", "recommend"], as_of="2021-08-06")
+    steps = ["build_silver", "train_als", "train_pca", "train_sequence", "recommend"]
+    night.run(steps, "neural.models=[]", as_of="2021-08-06")
     rows = night.rows("gold.recommendations")
     assert [row for row in rows if row["as_of"] == date(2021, 8, 7)] == later
     earlier = {row["user_id"] for row in rows if row["as_of"] == date(2021, 8, 6)}
@@ -182,9 +193,10 @@ def test_the_books_say_what_was_read_and_written(night: Night) -> None:
     assert dict(runs["evaluate"]["packages"])["pyspark"].startswith("4.0")
     assert '"rank": 4' in runs["recommend"]["config"]
     models = night.rows("ops.models")
-    assert {row["model"] for row in models} == {"als", "pca", "lstm"}
+    assert {row["model"] for row in models} == {"als", "pca", "lstm", "attention", "dot_bias", "ncf"}
+    assert all((row["user_vectors_version"] is None) == (row["model"] == "ncf") for row in models)
     names = {row["name"] for row in night.rows("ops.metrics")}
-    assert {"share", "train_loss", "valid_accuracy", "explained_variance_ratio", "rows_quarantined", "seconds"} <= names
+    assert {"share", "train_loss", "ndcg_at_10", "explained_variance_ratio", "rows_quarantined", "seconds"} <= names
     ratios = [row for row in night.rows("ops.metrics") if row["name"] == "explained_variance_ratio"]
     assert {row["step"] for row in ratios} == {0, 1, 2}
 
@@ -193,7 +205,8 @@ def test_evaluation_has_every_model_metric_and_shelf(night: Night) -> None:
     rows = night.rows("gold.evaluation")
     discover = {row["model"] for row in rows if row["shelf"] == "discover"}
     again = {row["model"] for row in rows if row["shelf"] == "again"}
-    assert discover == {"als", "pca", "lstm", "popular", "artist_popular", "hybrid"}
+    neural = {"lstm", "attention", "dot_bias", "ncf"}
+    assert discover == {"als", "pca", "popular", "artist_popular", "hybrid"} | neural
     assert again == discover | {"own_top"}
     names = {(row["metric"], row["k"]) for row in rows}
     at_k = (
@@ -213,6 +226,38 @@ def test_evaluation_has_every_model_metric_and_shelf(night: Night) -> None:
     for row in rows:
         if row["metric"] == "ndcg":
             assert 0 <= row["low"] <= row["value"] <= row["high"] <= 1
+
+
+def test_the_pictures_of_the_trainings_are_there_and_no_checkpoint_is_left(night: Night) -> None:
+    files = Path(night.lakehouse.root) / "files"
+    for picture in ("lstm/choose/history.png", "dot_bias/history.png", "attention/choose/lr_find.png"):
+        assert (files / picture).read_bytes().startswith(b"\x89PNG")
+    assert list(files.rglob("checkpoint-*")) == []
+
+
+def test_the_most_and_least_loved_are_by_the_bias_that_is_saved(night: Night) -> None:
+    rows = sorted(night.rows("gold.loved_items"), key=lambda row: row["rank"])
+    biases = [row["bias"] for row in rows]
+    assert biases == sorted(biases, reverse=True)
+    bias_of = {row["item_idx"]: row["bias"] for row in night.rows("models.item_vectors") if row["model"] == "dot_bias"}
+    index = {row["item_id"]: row["item_idx"] for row in night.rows("silver.item_index")}
+    offsets = {round(bias_of[index[row["item"]]] - row["bias"], 5) for row in rows}
+    assert len(rows) > 20
+    assert len(offsets) == 1  # the global bias
+
+
+def test_a_neural_model_can_be_what_is_published(night: Night) -> None:
+    for name in ("ncf", "attention"):
+        night.run(["recommend"], f"recommend.discover={name}")
+        rows = [row for row in night.rows("gold.recommendations") if row["as_of"] == date(2021, 8, 7)]
+        assert {row["model"] for row in rows if row["shelf"] == "discover"} <= {name, "popular"}
+        lists = defaultdict(list)
+        for row in sorted(rows, key=lambda row: row["rank"]):
+            if row["shelf"] == "discover" and row["model"] == name:
+                lists[row["user_id"]].append(row["score"])
+        assert lists
+        assert all(scores == sorted(scores, reverse=True) for scores in lists.values())
+    night.run(["recommend"])
 
 
 def test_the_command_line_shows_a_list_without_spark(night: Night) -> None:

@@ -1,0 +1,1 @@
+"""Models that PyTorch trains, and the one loop that trains them."""

@@ -1,0 +1,83 @@
+"""Trained models as tables: published by the training jobs, loaded by the jobs that make lists."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from musicrec.errors import InputError
+from musicrec.io.artifacts import load_model
+from musicrec.io.runs import Run, Stage
+from musicrec.models.embedding import EmbeddingModel
+from musicrec.models.neural.ncf import NcfParams
+from musicrec.params import Params
+from musicrec.pipelines.lists import Rerank, ncf_order
+from musicrec.pipelines.settings import RERANKER
+
+
+def publish(run: Run, model: EmbeddingModel, params: Params, rows_in: int, files: str) -> Stage:
+    """Replace the model's vectors and register it with the Delta versions of what it was made from."""
+    lake = run.lakehouse
+    marks = {"model": F.lit(model.name), "run_id": F.lit(run.run_id)}
+    where = f"model = '{model.name}'"
+    users = lake.overwrite("models.user_vectors", model.user_vectors.withColumns(marks), where=where)
+    items = lake.overwrite("models.item_vectors", model.item_vectors.withColumns(marks), where=where)
+    for name, value in model.figures.items():
+        run.metric(name, value, model=model.name)
+    register(run, model.name, params, files, model.figures, users, items)
+    vectors = [load_vectors(run, model.name, table).select("vector") for table in ("user_vectors", "item_vectors")]
+    return Stage(rows_in, vectors[0].union(vectors[1]).count(), model.name)
+
+
+def register(
+    run: Run,
+    name: str,
+    params: Params,
+    files: str,
+    figures: Mapping[str, float],
+    users: int | None = None,
+    items: int | None = None,
+) -> None:
+    """Add a model to ops.models, with the Delta versions of its inputs and, where it has them, of its vectors."""
+    inputs = {table: version for table, version in run.lakehouse.versions_read.items() if table.startswith("silver.")}
+    settings = json.dumps(params.model_dump(mode="json"), sort_keys=True)
+    marks = (name, run.run_id, run.now, run.day, run.seed, settings)
+    run.lakehouse.append_rows("ops.models", [(*marks, inputs, users, items, files, dict(figures))])
+
+
+def load_models(run: Run, names: tuple[str, ...]) -> Mapping[str, EmbeddingModel]:
+    """The newest trained models, by name.
+
+    Raises
+    ------
+    TableMissingError, InputError : one of them was never trained.
+    """
+    models = {}
+    for name in names:
+        users = load_vectors(run, name, "user_vectors").persist()
+        items = load_vectors(run, name, "item_vectors").persist()
+        if users.isEmpty():
+            location = run.lakehouse.location("models.user_vectors")
+            raise InputError(f"table models.user_vectors at {location}", f"vectors of the model {name}", "none")
+        models[name] = EmbeddingModel(name, users, items)
+    return models
+
+
+def load_vectors(run: Run, name: str, table: str) -> DataFrame:
+    """One model's rows of models.user_vectors or models.item_vectors."""
+    return run.lakehouse.read(f"models.{table}").where(F.col("model") == name).drop("model", "run_id")
+
+
+def load_reranker(run: Run, files: Path) -> Rerank:
+    """NCF as the newest training left it.
+
+    Raises
+    ------
+    InputError : it was never trained.
+    """
+    weights, facts = load_model(files / RERANKER / "model")
+    return ncf_order(run, weights, NcfParams.model_validate(facts["model"]))

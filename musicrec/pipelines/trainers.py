@@ -1,0 +1,45 @@
+"""Run a training job in this process, or in several that add up their gradients."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from pyspark.ml.torch.distributor import TorchDistributor
+from torch import distributed
+
+from musicrec.errors import InputError
+from musicrec.logs import Logger, make_logger
+from musicrec.models.neural.processes import Processes
+from musicrec.pipelines.sequence_job import Fitted, fitted, run_job
+
+
+def run_trainers(folder: Path, trainers: int, log: Logger) -> Fitted:
+    """Train a job's model by `trainers` processes on the driver's machine: NCCL where it has GPUs, gloo where not.
+
+    Raises
+    ------
+    InputError : there are GPUs, but fewer than trainers; or what `run_job` raises.
+    """
+    if trainers == 1:
+        return run_job(folder, log)
+    gpus = torch.cuda.device_count()
+    if 0 < gpus < trainers:
+        raise InputError("trainers", f"at most as many as GPUs ({gpus})", str(trainers))
+    distributor = TorchDistributor(num_processes=trainers, local_mode=True, use_gpu=gpus > 0)
+    distributor.run(one_of_several, str(folder.absolute()))
+    return fitted(folder)
+
+
+def one_of_several(folder: str) -> None:
+    """What each of several trainers runs; torchrun says by the environment which one it is."""
+    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    try:
+        processes = Processes(distributed.get_rank(), distributed.get_world_size())
+        if torch.cuda.is_available():
+            torch.cuda.set_device(processes.device())
+        else:
+            torch.set_num_threads(1)  # the trainers share the cores
+        run_job(Path(folder), make_logger("trainers"), processes)
+    finally:
+        distributed.destroy_process_group()
