@@ -110,9 +110,9 @@ def make_problem(root: Path, sequences: int, batch_size: int, seed: int) -> Prob
     return Problem(root, open_snapshot(root / "snapshot"), sums, batch_size)
 
 
-def write_snapshot_files(folder: Path, items: Ints, n_items: int = _ITEMS) -> None:
-    """The windows as musicrec's snapshot, as many in a bucket as in any other."""
-    layout = plan(np.bincount(np.arange(len(items)) % CELLS, minlength=CELLS), _LENGTH, 1)
+def write_snapshot_files(folder: Path, items: Ints, n_items: int = _ITEMS, shards: int = 1) -> None:
+    """The windows as musicrec's snapshot, as many in a bucket as in any other, for so many readers."""
+    layout = plan(np.bincount(np.arange(len(items)) % CELLS, minlength=CELLS), _LENGTH, shards)
     buckets = np.arange(len(items)) * layout.buckets // len(items)
     rows = dict(enumerate(np.bincount(buckets).tolist()))
     starts = pa.array(np.arange(0, items.size + 1, _LENGTH, dtype=np.int32))

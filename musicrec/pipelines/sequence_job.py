@@ -26,7 +26,7 @@ from musicrec.io.training_plots import plot_history, plot_lr_find
 from musicrec.logs import Logger, progress
 from musicrec.models.neural.attention import AttentionParams
 from musicrec.models.neural.checkpoint import Epoch, Weights
-from musicrec.models.neural.kinds import make_model
+from musicrec.models.neural.kinds import make_model, model_of_weights
 from musicrec.models.neural.lr_find import lr_find
 from musicrec.models.neural.lstm import LstmParams
 from musicrec.models.neural.next_track import NextTrackModel, NextTrackParams, Places
@@ -144,6 +144,23 @@ def fitted(folder: Path) -> Fitted:
     """What `run_job` saved."""
     weights, facts = load_model(folder / _MODEL)
     return Fitted(weights, facts["best_epoch"], tuple(Epoch(**epoch) for epoch in facts["history"]))
+
+
+def load_next_track(folder: Path) -> NextTrackModel:
+    """A trained model, ready for `recommend(history, n)`; needs no Spark.
+
+    Parameters
+    ----------
+    folder : that a job or the nightly saved it in, `files/lstm/model` for one.
+
+    Raises
+    ------
+    InputError : there is no next-track model.
+    """
+    weights, facts = load_model(folder)
+    if facts.get("kind") not in KINDS:
+        raise InputError(folder, f"a model of kind {' or '.join(KINDS)}", str(facts.get("kind")))
+    return model_of_weights(weights, KINDS[facts["kind"]].model_validate(facts["model"])).eval()
 
 
 def clear_checkpoints(folder: Path) -> None:

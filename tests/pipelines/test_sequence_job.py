@@ -13,14 +13,13 @@ import pytest
 import torch
 
 from benchmarks.reader import write_snapshot_files
-from musicrec.errors import InputError
+from musicrec.errors import InputError, MusicrecError
 from musicrec.io.artifacts import load_model
 from musicrec.io.checkpoints import FolderStore
 from musicrec.logs import make_logger
-from musicrec.models.neural.kinds import model_of_weights
 from musicrec.models.neural.training import TrainingParams
 from musicrec.pipelines import sequence_job
-from musicrec.pipelines.sequence_job import SequenceJob, fitted, run_job, write_job
+from musicrec.pipelines.sequence_job import SequenceJob, fitted, load_next_track, run_job, write_job
 from musicrec.pipelines.trainers import run_trainers
 from tests.conftest import ROOT
 
@@ -35,9 +34,9 @@ def rounds(windows: int, seed: int) -> np.ndarray:
     return (base + (start + np.arange(LENGTH)) % 5).astype(np.int32)
 
 
-def make_job(folder: Path, **training: object) -> Path:
-    write_snapshot_files(folder / "train", rounds(64, 1), N_ITEMS)
-    write_snapshot_files(folder / "valid", rounds(16, 2), N_ITEMS)
+def make_job(folder: Path, shards: int = 1, **training: object) -> Path:
+    write_snapshot_files(folder / "train", rounds(64, 1), N_ITEMS, shards)
+    write_snapshot_files(folder / "valid", rounds(16, 2), N_ITEMS, shards)
     params = {"epochs": 4, "batch_size": 16, "learning_rate": 0.03, **training}
     job = SequenceJob(
         kind="lstm",
@@ -58,11 +57,9 @@ def test_a_job_leaves_its_model_history_and_picture(tmp_path: Path) -> None:
     assert done.history[-1].figures["ndcg_at_10"] > done.history[0].figures["ndcg_at_10"]
     assert [epoch.sequences for epoch in done.history] == [64] * 8
     assert [epoch.events for epoch in done.history] == [64 * 49] * 8
-    weights, facts = load_model(folder / "model")
-    assert facts["n_items"] == N_ITEMS
+    assert load_model(folder / "model")[1]["n_items"] == N_ITEMS
     assert fitted(folder).history == done.history
-    model = model_of_weights(weights, read(folder).shape())
-    assert model.recommend([5, 6, 7], 1)[0][0] == 8
+    assert load_next_track(folder / "model").recommend([5, 6, 7], 1)[0][0] == 8
     assert (folder / "history.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -109,7 +106,7 @@ def test_a_job_that_is_changed_starts_afresh_but_a_foreign_checkpoint_is_refused
 @pytest.mark.slow
 def test_two_trainers_give_the_metric_of_one_and_see_each_window_once(tmp_path: Path, spark: object) -> None:
     one = run_trainers(make_job(tmp_path / "one", epochs=6), 1, LOG)
-    folder = make_job(tmp_path / "two", epochs=6)
+    folder = make_job(tmp_path / "two", shards=2, epochs=6)
     two = run_trainers(folder, 2, LOG)
     assert [epoch.sequences for epoch in two.history] == [64] * 6
     assert [epoch.events for epoch in two.history] == [64 * 49] * 6
@@ -118,6 +115,14 @@ def test_two_trainers_give_the_metric_of_one_and_see_each_window_once(tmp_path: 
     losses = [done.history[-1].figures["valid_loss"] for done in (one, two)]
     assert losses[1] == pytest.approx(losses[0], rel=0.2)
     assert FolderStore(folder / "checkpoints").load() is not None
+
+
+@pytest.mark.slow
+def test_what_fails_in_one_of_several_trainers_is_said_in_one_line(tmp_path: Path, spark: object) -> None:
+    folder = make_job(tmp_path / "narrow")
+    with pytest.raises(MusicrecError, match=r"train: expected a row group for each of 2 trainers, found 1$") as caught:
+        run_trainers(folder, 2, LOG)
+    assert caught.value.exit_code == 2
 
 
 def test_a_trainer_needs_no_spark(tmp_path: Path) -> None:
