@@ -26,7 +26,8 @@ from scipy.sparse import csr_matrix
 
 from benchmarks import neural_models, neural_pairs
 from benchmarks.measure import ROOT, Row, benchmark_session, measured, print_rows, write_json
-from benchmarks.protocols import PROTOCOLS, Ints, Pairs, Scorer, Scores, Stage, Task, load_task
+from benchmarks.protocols import PROTOCOLS, Stage, load_task
+from benchmarks.tasks import Ints, Pairs, Scorer, Scores, Task
 from musicrec.entry import ended_with
 from musicrec.errors import ConfigError
 from musicrec.models.als import AlsParams, fit_als

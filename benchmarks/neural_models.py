@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from torch import nn
 
-from benchmarks.protocols import Ints, Scorer, Scores, Sequences, Task
+from benchmarks.tasks import Ints, Scorer, Scores, Sequences, Task
 from musicrec.errors import InputError
 from musicrec.logs import make_logger, progress
 from musicrec.models.blocks import Ragged

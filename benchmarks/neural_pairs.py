@@ -10,7 +10,7 @@ from typing import Protocol
 
 import torch
 
-from benchmarks.protocols import Ints, Scorer, Scores, Task
+from benchmarks.tasks import Ints, Scorer, Scores, Task
 from musicrec.errors import ConfigError
 from musicrec.logs import make_logger, progress
 from musicrec.models.neural.dot_bias import DotBiasParams, make_dot_bias, pair_accuracy

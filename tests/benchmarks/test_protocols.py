@@ -13,7 +13,8 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks.accuracy import main, params_of, read_settings
-from benchmarks.protocols import Pairs, Scores, Task, best_items, load_task
+from benchmarks.protocols import load_task
+from benchmarks.tasks import Pairs, Scores, Task, best_items
 from musicrec.errors import ConfigError, InputError
 from musicrec.models.als import AlsParams
 
@@ -165,6 +166,48 @@ def test_sequences_end_with_validation_and_test(tmp_path: Path) -> None:
         task = load_task("sequence", tmp_path, stage)  # type: ignore[arg-type]
         assert [item_ids[item] for item in task.wanted.items] == [items[held] for items in rows]
         assert len(task.train) == sum(len(items) - 2 for items in rows)
+
+
+def test_models_that_learn_from_order_are_given_it_and_never_the_item_to_find(tmp_path: Path) -> None:
+    write_sequence(tmp_path)
+    rows = histories(4)
+    item_ids = sorted({item for items in rows for item in items})
+    test = load_task("sequence", tmp_path)
+    assert test.sequences is not None
+    assert test.sequences.valid is not None
+    valid = test.sequences.valid
+    assert valid.sequences is not None
+    for user, items in enumerate(rows):
+        for known, expected in (
+            (test.sequences.train, items[:-2]),
+            (test.sequences.history, items[:-1]),
+            (valid.sequences.train, items[:-2]),
+            (valid.sequences.history, items[:-2]),
+        ):
+            assert [item_ids[item] for item in known[user]] == expected
+    assert [item_ids[item] for item in valid.wanted.items] == [items[-2] for items in rows]
+
+
+def test_ratings_are_ordered_by_time_then_file_and_rare_items_are_left_out(tmp_path: Path) -> None:
+    # Items 0 to 5 of six listeners each; item 6 of four; listener 6 has four ratings, one of them of a rare item.
+    rows = [(user, item, 5, 100 - item) for user in range(6) for item in range(6)]
+    rows += [(user, 6, 5, 50) for user in range(4)]
+    rows += [(6, item, 5, 7) for item in (4, 2, 3)]
+    tests = [(user, 7, 5, 100) for user in range(6)] + [(6, 6, 5, 7)]
+    for name, lines in (("train.rating", rows), ("test.rating", tests)):
+        write(tmp_path / f"any.{name}", ["\t".join(map(str, row)) for row in lines])
+    task = load_task("sequence_from_ratings", tmp_path)
+    assert (task.users, task.items) == (6, 7)
+    assert task.sequences is not None
+    # Times fall with the item; item 0 and the row of the test file tie, and that one is the last.
+    for user in range(6):
+        assert task.sequences.history[user].tolist() == [5, 4, 3, 2, 1, 0]
+        assert task.sequences.train[user].tolist() == [5, 4, 3, 2, 1]
+    assert task.wanted.items.tolist() == [6] * 6
+    write(tmp_path / "any.train.rating", ["0\t1\t5\t3", "0\t2\t5\t4"])
+    write(tmp_path / "any.test.rating", ["0\t3\t5\t9"])
+    with pytest.raises(InputError, match="listeners and items with five ratings or more, found none"):
+        load_task("sequence_from_ratings", tmp_path)
 
 
 def test_lightgcn_validation_leaves_the_test_alone(tmp_path: Path) -> None:
