@@ -1,7 +1,7 @@
 """Accuracy by published protocols.
 
     python -m benchmarks.accuracy PROTOCOL FOLDER [--models als,knn,popular,pca,lstm,attention,ncf,dot_bias]
-        [--preset P] [--set als.rank=64] [--stage valid|test] [--seed N] [--json FILE]
+        [--preset P] [--set als.rank=64] [--stage valid|test] [--seed N[,N...]] [--json FILE]
 
 PROTOCOL and its files: see benchmarks/protocols.py. Settings come from benchmarks/presets/PROTOCOL.toml, or from the
 preset of that name or path, then from --set. They are chosen with `--stage valid`, which holds out a part of the
@@ -50,7 +50,7 @@ Fit = Callable[[DataFrame, Task, Settings, int], Scorer]
 @click.option("--preset", help="Name in benchmarks/presets, or path of a TOML file; PROTOCOL where not given.")
 @click.option("--set", "overrides", multiple=True, metavar="MODEL.KEY=VALUE", help="Override a setting.")
 @click.option("--stage", type=click.Choice(["valid", "test"]), default="test", show_default=True)
-@click.option("--seed", default=1, show_default=True)
+@click.option("--seed", "seeds", default="1", show_default=True, help="One, or several with commas: then the mean too.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the rows here.")
 def main(
     protocol: str,
@@ -59,23 +59,27 @@ def main(
     preset: str | None,
     overrides: tuple[str, ...],
     stage: Stage,
-    seed: int,
+    seeds: str,
     json_path: Path | None,
 ) -> None:
     """Fit models on a protocol's training data and judge them as it says."""
 
     def work() -> None:
         names = models.split(",")
-        unknown = next((name for name in names if name not in FITS), None)
+        unknown = next((name for name in names if name not in {**FITS, **NEURAL}), None)
         if unknown is not None:
-            raise ConfigError("--models", f"some of {', '.join(FITS)}", unknown)
+            raise ConfigError("--models", f"some of {', '.join([*FITS, *NEURAL])}", unknown)
         settings = read_settings(preset or protocol, overrides)
-        task = load_task(protocol, folder, stage, seed)
-        session = benchmark_session(driver_memory="6g")
-        rows = [judge(session, name, task, settings, seed) for name in names]
-        session.stop()
-        for row in rows:
-            row.update(protocol=protocol, stage=stage, seed=seed)
+        numbers = [seed_of(word) for word in seeds.split(",")]
+        session = benchmark_session(driver_memory="6g") if set(names) - set(NEURAL) else None
+        rows = []
+        for seed in numbers:
+            task = load_task(protocol, folder, stage, seed)
+            rows += [{**judge(session, name, task, settings, seed), "seed": seed} for name in names]
+        if session is not None:
+            session.stop()
+        rows += [mean_of([row for row in rows if row["model"] == name]) for name in names if len(numbers) > 1]
+        rows = [{**row, "protocol": protocol, "stage": stage} for row in rows]
         write_json(rows, json_path)
         print_rows(
             rows, f"{protocol}, {stage}: {task.users:,} listeners, {task.items:,} items, {len(task.train):,} pairs"
@@ -84,11 +88,34 @@ def main(
     ended_with(work)
 
 
-def judge(session: SparkSession, name: str, task: Task, settings: Settings, seed: int) -> Row:
-    """Fit one model and judge it."""
-    interactions = as_interactions(session, task.train)
-    scorer, seconds, peak = measured(name, lambda: FITS[name](interactions, task, settings, seed))
+def seed_of(word: str) -> int:
+    """A seed of the command line.
+
+    Raises
+    ------
+    ConfigError : it is no whole number from 0 on.
+    """
+    if not word.strip().isdecimal():
+        raise ConfigError("--seed", "whole numbers with commas", word)
+    return int(word)
+
+
+def judge(session: SparkSession | None, name: str, task: Task, settings: Settings, seed: int) -> Row:
+    """Fit one model and judge it; the neural ones need no session."""
+    if name in NEURAL:
+        scorer, seconds, peak = measured(name, lambda: NEURAL[name](task, settings, seed))
+    else:
+        assert session is not None
+        interactions = as_interactions(session, task.train)
+        scorer, seconds, peak = measured(name, lambda: FITS[name](interactions, task, settings, seed))
     return {"engine": name, "model": name, **task.judge(scorer), "seconds": seconds, "peak_mb": peak}
+
+
+def mean_of(rows: list[Row]) -> Row:
+    """The mean of each figure over seeds."""
+    numbers = {name for name, value in rows[0].items() if isinstance(value, float)}
+    means = {name: float(np.mean([row[name] for row in rows])) for name in numbers}
+    return {**rows[0], **means, "seed": "mean"}
 
 
 def as_interactions(session: SparkSession, pairs: Pairs) -> DataFrame:
@@ -186,27 +213,24 @@ def vector_scorer(model: EmbeddingModel, task: Task) -> Scorer:
     return score
 
 
-def _lstm(interactions: DataFrame, task: Task, settings: Settings, seed: int) -> Scorer:
+def _lstm(task: Task, settings: Settings, seed: int) -> Scorer:
     return neural_models.lstm(task, params_of(neural_models.SequenceSettings, "lstm", settings), seed)
 
 
-def _attention(interactions: DataFrame, task: Task, settings: Settings, seed: int) -> Scorer:
+def _attention(task: Task, settings: Settings, seed: int) -> Scorer:
     return neural_models.attention(task, params_of(neural_models.AttentionSettings, "attention", settings), seed)
 
 
-def _ncf(interactions: DataFrame, task: Task, settings: Settings, seed: int) -> Scorer:
+def _ncf(task: Task, settings: Settings, seed: int) -> Scorer:
     return neural_pairs.ncf(task, params_of(neural_pairs.NcfSettings, "ncf", settings), seed)
 
 
-def _dot_bias(interactions: DataFrame, task: Task, settings: Settings, seed: int) -> Scorer:
+def _dot_bias(task: Task, settings: Settings, seed: int) -> Scorer:
     return neural_pairs.dot_bias(task, params_of(neural_pairs.DotBiasSettings, "dot_bias", settings), seed)
 
 
-FITS: dict[str, Fit] = {
-    "als": _als,
-    "knn": _knn,
-    "popular": _popular,
-    "pca": _pca,
+FITS: dict[str, Fit] = {"als": _als, "knn": _knn, "popular": _popular, "pca": _pca}
+NEURAL: dict[str, Callable[[Task, Settings, int], Scorer]] = {
     "lstm": _lstm,
     "attention": _attention,
     "ncf": _ncf,

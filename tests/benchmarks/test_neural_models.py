@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from benchmarks.accuracy import main
 from benchmarks.neural_models import AttentionSettings, SequenceSettings, attention, cut, lstm
 from benchmarks.protocols import load_task
 from musicrec.models.blocks import Ragged
@@ -48,3 +51,17 @@ def test_windows_hold_each_transition_once() -> None:
     ]
     expected = [(int(a), int(b)) for row in rows for a, b in pairwise(row)]
     assert sorted(found) == sorted(expected)
+
+
+def test_the_command_gives_each_seed_and_the_mean(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "rows.json"
+    settings = ["--set", "lstm.training.epochs=1", "--set", "lstm.model.dim=8", "--set", "lstm.length=6"]
+    arguments = ["sequence", str(folder), "--models", "lstm", "--seed", "1,2", "--json", str(path), *settings]
+    ended = CliRunner().invoke(main, arguments)
+    assert ended.exit_code == 0, ended.output
+    rows = json.loads(path.read_text())
+    assert [row["seed"] for row in rows] == [1, 2, "mean"]
+    assert rows[2]["ndcg_at_10"] == pytest.approx((rows[0]["ndcg_at_10"] + rows[1]["ndcg_at_10"]) / 2)
+    refused = CliRunner().invoke(main, ["sequence", str(folder), "--models", "lstm", "--seed", "x"])
+    assert refused.exit_code == 2
+    assert "--seed: expected whole numbers with commas, found x" in refused.output

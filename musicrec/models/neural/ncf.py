@@ -35,7 +35,10 @@ class NcfParams(Params):
         others are its layers.
     dropout : on the tower's input and layers.
     negatives : drawn for each positive.
-    regularization : λ; each pair of the loss adds λ / 2 · |row|² of each embedding's row that it touches.
+    regularization : λ of the GMF; each pair of the loss adds λ / 2 (|h ⊙ user|² + |item|²): weighted by the prediction
+        layer h, which could else grow as the rows shrink and take the penalty back.
+    mlp_regularization : λ of the tower; each pair adds λ / 2 · |·|² of its two rows and of all the tower's weights
+        and its part of h, for the same reason.
     init_std : of the embeddings' first values.
     pretrain_epochs : of GMF and of MLP, each by itself, before NeuMF starts from their weights; 0 for none.
     """
@@ -46,6 +49,7 @@ class NcfParams(Params):
     dropout: float = Field(default=0.0, ge=0, lt=1)
     negatives: int = Field(default=8, ge=1)
     regularization: float = Field(default=0.005, ge=0)
+    mlp_regularization: float = Field(default=0.005, ge=0)
     init_std: float = Field(default=0.1, gt=0)
     pretrain_epochs: int = Field(default=0, ge=0)
 
@@ -131,13 +135,18 @@ class NcfModel(nn.Module):
         return loss + self._penalty(users, items, is_open), is_open.sum()
 
     def _penalty(self, users: torch.Tensor, items: torch.Tensor, is_open: torch.Tensor) -> torch.Tensor:
-        total = torch.zeros((), device=users.device)
-        tables = [(self.user_dot, self.item_dot)] if self.has_dot else []
-        tables += [(self.user_mlp, self.item_mlp)] if self.has_mlp else []
-        for of_users, of_items in tables:
-            total = total + squares(of_users, users, is_open.sum(1))
-            total = total + squares(of_items, items.flatten(), is_open.flatten())
-        return self.params.regularization / 2 * total
+        total, of_user = torch.zeros((), device=users.device), is_open.sum(1)
+        if self.has_dot:
+            rows = squares(self.user_dot * self.output.weight[0, : self.dot_width], users, of_user)
+            rows = rows + squares(self.item_dot, items.flatten(), is_open.flatten())
+            total = total + self.params.regularization / 2 * rows
+        if self.has_mlp:
+            rows = squares(self.user_mlp, users, of_user)
+            rows = rows + squares(self.item_mlp, items.flatten(), is_open.flatten())
+            shared = [layer.square().sum() for layer in self.tower.parameters()]
+            shared.append(self.output.weight[0, self.dot_width :].square().sum())
+            total = total + self.params.mlp_regularization / 2 * (rows + of_user.sum() * torch.stack(shared).sum())
+        return total
 
     def _weighted_users(self, users: torch.Tensor) -> torch.Tensor:
         return functional.embedding(users, self.user_dot) * self.output.weight[0, : self.dot_width]
