@@ -45,6 +45,7 @@ class Ticker:
 
     def __init__(self, log: Logger, what: str, total: int, bar: Progress | None, *, shown: bool = True) -> None:
         self._log, self._what, self._total, self._bar, self._shown = log, what, total, bar, shown
+        self._newest: dict[str, float | int | str] = {}
         self._done, self._began, self._skipped, self._logged = 0, time.monotonic(), 0, 0.0
         self._task = bar.add_task(what, total=total, figures="") if bar else None
 
@@ -75,7 +76,9 @@ class Ticker:
         self._done += by
         shown = {k: round(v, 4) if isinstance(v, float) else v for k, v in figures.items()}
         if self._bar is not None and self._task is not None:
-            text = "  ".join(f"{k} {v}" for k, v in shown.items())
+            # The metric of the last epoch stays beside the loss of this one.
+            self._newest.update(shown)
+            text = "  ".join(f"{k} {v}" for k, v in self._newest.items())
             self._bar.update(self._task, advance=by, figures=text)
         elif is_due and self._shown:
             self._logged = time.monotonic()

@@ -34,8 +34,8 @@ def rounds(windows: int, seed: int) -> np.ndarray:
     return (base + (start + np.arange(LENGTH)) % 5).astype(np.int32)
 
 
-def make_job(folder: Path, shards: int = 1, **training: object) -> Path:
-    write_snapshot_files(folder / "train", rounds(64, 1), N_ITEMS, shards)
+def make_job(folder: Path, shards: int = 1, windows: int = 64, **training: object) -> Path:
+    write_snapshot_files(folder / "train", rounds(windows, 1), N_ITEMS, shards)
     write_snapshot_files(folder / "valid", rounds(16, 2), N_ITEMS, shards)
     params = {"epochs": 4, "batch_size": 16, "learning_rate": 0.03, **training}
     job = SequenceJob(
@@ -105,15 +105,14 @@ def test_a_job_that_is_changed_starts_afresh_but_a_foreign_checkpoint_is_refused
 
 @pytest.mark.slow
 def test_two_trainers_give_the_metric_of_one_and_see_each_window_once(tmp_path: Path, spark: object) -> None:
-    one = run_trainers(make_job(tmp_path / "one", epochs=6), 1, LOG)
-    folder = make_job(tmp_path / "two", shards=2, epochs=6)
+    # Of 65 windows one trainer has 33, so the other has none left for the last step.
+    one = run_trainers(make_job(tmp_path / "one", windows=65, epochs=6), 1, LOG)
+    folder = make_job(tmp_path / "two", shards=2, windows=65, epochs=6)
     two = run_trainers(folder, 2, LOG)
-    assert [epoch.sequences for epoch in two.history] == [64] * 6
-    assert [epoch.events for epoch in two.history] == [64 * 49] * 6
+    assert [epoch.events for epoch in one.history] == [65 * 49] * 6
+    assert [epoch.events for epoch in two.history] == [65 * 49] * 6
     best = [max(epoch.figures["ndcg_at_10"] for epoch in done.history) for done in (one, two)]
     assert best[1] == pytest.approx(best[0], rel=0.01)
-    losses = [done.history[-1].figures["valid_loss"] for done in (one, two)]
-    assert losses[1] == pytest.approx(losses[0], rel=0.2)
     assert FolderStore(folder / "checkpoints").load() is not None
 
 

@@ -37,10 +37,10 @@ class Meter:
         return batch
 
     def count(self, loss: torch.Tensor, events: torch.Tensor, rows: int) -> torch.Tensor:
-        """[loss, events] of the step over all trainers, on the device."""
-        of_all = self._processes.sum(torch.stack([loss.detach().double(), events.double()]))
-        self._sums[:2] += of_all
-        self._sums[2] += rows * self._processes.world
+        """[loss, events, rows] of the step over all trainers, on the device."""
+        own = torch.stack([loss.detach().double(), events.double(), torch.full_like(loss, rows, dtype=torch.float64)])
+        of_all = self._processes.sum(own)
+        self._sums += of_all
         return of_all
 
     def look(self, step: int, ticker: Ticker) -> None:
