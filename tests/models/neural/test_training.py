@@ -66,9 +66,16 @@ def test_the_same_seed_gives_the_same_weights() -> None:
     assert_same(fit()[1].weights, fit()[1].weights)
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "adagrad"])
-@pytest.mark.parametrize("schedule", ["constant", "cosine", "one_cycle"])
-@pytest.mark.parametrize("kills", [1, 4, 7])
+@pytest.mark.parametrize(
+    ("optimizer", "schedule", "kills"),
+    [
+        ("adamw", "one_cycle", 1),
+        ("adamw", "one_cycle", 7),
+        ("adamw", "cosine", 4),
+        ("adamw", "constant", 3),
+        ("adagrad", "one_cycle", 4),
+    ],
+)
 def test_killed_and_resumed_gives_the_weights_of_an_unbroken_run(
     optimizer: str, schedule: str, kills: int, tmp_path: Path
 ) -> None:
