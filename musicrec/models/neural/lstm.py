@@ -19,7 +19,8 @@ class LstmParams(NextTrackParams):
     Attributes
     ----------
     hidden : width of each LSTM layer; one layer of width `dim` where empty.
-    residual : a layer's input is added to its output where they are as wide.
+    residual : a layer's input is added to its output where they are as wide, and the play's embedding to what is
+        projected to its width: with a tied output, what is like the last play starts ahead.
     """
 
     hidden: tuple[int, ...] = Field(default=())
@@ -46,5 +47,6 @@ class LstmModel(NextTrackModel):
             states = made + states if self.residual and made.shape == states.shape else made
         if self.project is not None:
             states = self.project(self.dropout(states))
+            states = states + embedded if self.residual else states
         dropped: torch.Tensor = self.dropout(states)
         return dropped
