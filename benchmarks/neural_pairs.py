@@ -17,7 +17,7 @@ from musicrec.models.neural.dot_bias import DotBiasParams, make_dot_bias, pair_a
 from musicrec.models.neural.ncf import NcfParams, make_ncf, pretrain, pretrain_steps
 from musicrec.models.neural.negatives import UnheardItems
 from musicrec.models.neural.sources import ArraySource
-from musicrec.models.neural.training import Judge, TrainingParams, train
+from musicrec.models.neural.training import Judge, PairTrainingParams, TrainingParams, train
 from musicrec.params import Params
 
 
@@ -32,14 +32,14 @@ class NcfSettings(Params):
     """NeuMF under a protocol: its shape and its training."""
 
     model: NcfParams = NcfParams()
-    training: TrainingParams = TrainingParams()
+    training: PairTrainingParams = PairTrainingParams()
 
 
 class DotBiasSettings(Params):
     """Embeddings with biases under a protocol: the shape and the training."""
 
     model: DotBiasParams = DotBiasParams()
-    training: TrainingParams = TrainingParams()
+    training: PairTrainingParams = PairTrainingParams()
 
 
 def ncf(task: Task, settings: NcfSettings, seed: int, judge: Judge | None = None) -> Scorer:

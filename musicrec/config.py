@@ -18,7 +18,7 @@ from musicrec.models.neural.dot_bias import DotBiasParams
 from musicrec.models.neural.lstm import LstmParams
 from musicrec.models.neural.ncf import NcfParams
 from musicrec.models.neural.presets import with_preset
-from musicrec.models.neural.training import TrainingParams
+from musicrec.models.neural.training import PairTrainingParams, TrainingParams
 from musicrec.models.pca import PcaParams
 from musicrec.params import Params
 from musicrec.pipelines.settings import EvaluateParams, NeuralParams, RecommendParams, ShelfHybrids
@@ -107,12 +107,14 @@ class DotBiasConfig(NeuralConfig):
     """EmbeddingDotBias: its shape and loss."""
 
     model: DotBiasParams = DotBiasParams()
+    training: PairTrainingParams = PairTrainingParams()
 
 
 class NcfConfig(NeuralConfig):
     """NCF: its shape."""
 
     model: NcfParams = NcfParams()
+    training: PairTrainingParams = PairTrainingParams()
 
 
 class Config(Params):

@@ -64,6 +64,17 @@ class TrainingParams(Params):
     refresh_epochs: int = Field(default=0, ge=0)
 
 
+class PairTrainingParams(TrainingParams):
+    """The same for models of pairs, with defaults for them: large batches, one cycle, and penalties of their own."""
+
+    batch_size: int = Field(default=4096, ge=1)
+    learning_rate: float = Field(default=5e-3, ge=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+    schedule: Literal["constant", "cosine", "one_cycle"] = "one_cycle"
+    clip_norm: float = Field(default=0.0, ge=0)
+    patience: int = Field(default=20, ge=1)
+
+
 class Source(Protocol):
     """The batches of an epoch. The same epoch gives the same ones, from whichever step it is read."""
 
