@@ -5,8 +5,9 @@
 All read the same windows of 50 plays, popular items more often than others, without Spark. petastorm_rows is
 make_reader on a dataset with petastorm's own schema (a hundredth of the windows: the figure is a rate),
 petastorm_batches make_batch_reader on a list column, with one or two workers, whichever is faster. musicrec shuffles
-and checks what it reads. pyarrow reads the very same files, one after the other, to tensors of the blocks as they are,
-pyarrow_batches copies these to batches in the order on disk. The engines take turns, and a row has the best.
+and checks what it reads. pyarrow reads the very same files, one after the other, and copies them to batches in the
+order on disk, contiguous and writable as musicrec's are; pyarrow_views leaves the copy out: read-only tensors of whole
+blocks. The engines take turns, and a row has the best.
 The row `training` is one epoch of a small LSTM on what musicrec reads, with the share of its seconds in which it waited
 for a batch. Ends with 1 if an engine's items do not add up to those that were written.
 """
@@ -181,7 +182,7 @@ def read_musicrec(problem: Problem) -> Iterator[torch.Tensor]:
         yield items
 
 
-def read_pyarrow(problem: Problem) -> Iterator[torch.Tensor]:
+def read_pyarrow_views(problem: Problem) -> Iterator[torch.Tensor]:
     """The snapshot's blocks as they are: a view of what pyarrow has read."""
     for file in dict.fromkeys(block.file for block in problem.snapshot.blocks):
         table = pq.ParquetFile(file).read(columns=["items", "first_target"])
@@ -190,9 +191,9 @@ def read_pyarrow(problem: Problem) -> Iterator[torch.Tensor]:
             yield torch.from_numpy(items).view(-1, _LENGTH)
 
 
-def read_pyarrow_batches(problem: Problem) -> Iterator[torch.Tensor]:
+def read_pyarrow(problem: Problem) -> Iterator[torch.Tensor]:
     """The snapshot's blocks, copied to batches; the last of a block may be smaller."""
-    for block in read_pyarrow(problem):
+    for block in read_pyarrow_views(problem):
         for at in range(0, len(block), problem.batch_size):
             yield block[at : at + problem.batch_size].clone()
 
@@ -218,7 +219,7 @@ _ENGINES: dict[str, Callable[[Problem], Iterator[torch.Tensor]]] = {
     "petastorm_batches_2": partial(read_petastorm_batches, workers=2),
     "musicrec": read_musicrec,
     "pyarrow": read_pyarrow,
-    "pyarrow_batches": read_pyarrow_batches,
+    "pyarrow_views": read_pyarrow_views,
 }
 
 

@@ -31,7 +31,7 @@ _SHUFFLE_ROWS = 65_536
 # Spans that the reading thread may be ahead by, beside the one that it fills.
 _AHEAD = 1
 # petastorm gives out three row groups a worker and then sleeps for 10 ms, which would be the limit with one.
-_WORKERS = 2
+_WORKERS = 3
 
 
 class SnapshotSource:
@@ -99,26 +99,25 @@ class SnapshotSource:
         """The shard's rows from batch `start` on in the epoch's order, a span of whole batches at a time."""
         span, length = _whole(_SHUFFLE_ROWS, self._batch), self._snapshot.length
         number, done = divmod(start * self._batch, span)
-        held, is_pinned = 0, torch.cuda.is_available()
+        size = min(span, max(self._own_rows - number * span, 0))
+        # One buffer for all spans: memory that is written for the first time costs more than the copy.
+        items, first = np.empty((size, length), np.int32), np.empty(size, np.int32)
+        held = 0
         for group_items, group_first in self._windows(number * span):
             at = 0
             while at < len(group_first):
-                if not held:
-                    size = min(span, self._own_rows - number * span)
-                    items = torch.empty((size, length), dtype=torch.int32, pin_memory=is_pinned)
-                    first = torch.empty(size, dtype=torch.int32, pin_memory=is_pinned)
-                    places = self._places(size, epoch, number)
                 taken = min(size - held, len(group_first) - at)
-                to = places[held : held + taken]
-                _as_cells(items.numpy())[to] = _as_cells(group_items[at : at + taken])
-                first.numpy()[to] = group_first[at : at + taken]
+                items[held : held + taken] = group_items[at : at + taken]
+                first[held : held + taken] = group_first[at : at + taken]
                 held, at = held + taken, at + taken
                 if held == size:
-                    yield items[done:], first[done:]
+                    order = self._order(size, epoch, number)[done:]
+                    yield _taken(items, order), _taken(first, order)
                     held, number, done = 0, number + 1, 0
+                    size = min(span, self._own_rows - number * span)
 
-    def _places(self, size: int, epoch: int, number: int) -> npt.NDArray[np.int64]:
-        """Where each row on disk goes in its span."""
+    def _order(self, size: int, epoch: int, number: int) -> npt.NDArray[np.int64]:
+        """The rows of a span as they are given out."""
         if self._seed is None:
             return np.arange(size)
         return np.random.default_rng([self._seed, epoch, number]).permutation(size)
@@ -210,9 +209,18 @@ def read_row_groups(
         raise InputError(where, "parquet files that can be read", str(error)) from error
 
 
-def _as_cells(rows: IntArray) -> npt.NDArray[np.void]:
-    """[rows]: each row as one value, which numpy moves four times as fast as a row of numbers."""
-    return rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel()
+def _taken(values: IntArray, order: npt.NDArray[np.int64]) -> torch.Tensor:
+    """A tensor of these rows, in pinned memory where there is a GPU.
+
+    By numpy, whose `take` lets other threads run, and which asks for huge pages: less time is lost to first writes.
+    """
+    shape = (len(order), *values.shape[1:])
+    if torch.cuda.is_available():
+        made = torch.empty(shape, dtype=torch.int32, pin_memory=True)
+    else:
+        made = torch.from_numpy(np.empty(shape, np.int32))
+    np.take(values, order, axis=0, out=made.numpy(), mode="clip")
+    return made
 
 
 def _whole(rows: int, batch: int) -> int:

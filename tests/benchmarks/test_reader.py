@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from benchmarks import reader
 
 SMALL = ["--sequences", "3000", "--batch-size", "64", "--repeats", "1"]
-ENGINES = ["petastorm_rows", "petastorm_batches", "musicrec", "pyarrow", "pyarrow_batches", "training"]
+ENGINES = ["petastorm_rows", "petastorm_batches", "musicrec", "pyarrow", "pyarrow_views", "training"]
 
 
 def test_every_engine_reads_the_same_windows(tmp_path: Path) -> None:
