@@ -32,7 +32,9 @@ class Processes:
         """What is called for the loss: with several trainers, `backward` then averages their gradients."""
         if self.world == 1:
             return objective
-        return DistributedDataParallel(objective, device_ids=[device] if device.type == "cuda" else None)
+        gpus = [device] if device.type == "cuda" else None
+        # Buffers (a vocabulary, the heard pairs) are the same everywhere and never change.
+        return DistributedDataParallel(objective, device_ids=gpus, broadcast_buffers=False)
 
     def sum(self, values: torch.Tensor) -> torch.Tensor:
         """The sum over all trainers, the same on each."""
