@@ -71,10 +71,11 @@ def main(
             raise ConfigError("--models", f"some of {', '.join([*FITS, *NEURAL])}", unknown)
         settings = read_settings(preset or protocol, overrides)
         numbers = [seed_of(word) for word in seeds.split(",")]
+        # Before a session starts, which takes longer than to see that a file is wrong.
+        tasks = [load_task(protocol, folder, stage, seed) for seed in numbers]
         session = benchmark_session(driver_memory="6g") if set(names) - set(NEURAL) else None
         rows = []
-        for seed in numbers:
-            task = load_task(protocol, folder, stage, seed)
+        for seed, task in zip(numbers, tasks, strict=True):
             rows += [{**judge(session, name, task, settings, seed), "seed": seed} for name in names]
         if session is not None:
             session.stop()
@@ -82,7 +83,9 @@ def main(
         rows = [{**row, "protocol": protocol, "stage": stage} for row in rows]
         write_json(rows, json_path)
         print_rows(
-            rows, f"{protocol}, {stage}: {task.users:,} listeners, {task.items:,} items, {len(task.train):,} pairs"
+            rows,
+            f"{protocol}, {stage}: {tasks[0].users:,} listeners, {tasks[0].items:,} items, "
+            f"{len(tasks[0].train):,} pairs",
         )
 
     ended_with(work)
