@@ -30,12 +30,12 @@ from benchmarks.protocols import PROTOCOLS, Stage, load_task
 from benchmarks.tasks import Ints, Pairs, Scorer, Scores, Task
 from musicrec.entry import ended_with
 from musicrec.errors import ConfigError
-from musicrec.models.als import AlsParams, fit_als
+from musicrec.models.als.fit import AlsParams, fit_als
 from musicrec.models.blocks import read_vectors
 from musicrec.models.embedding import EmbeddingModel, collect_items
-from musicrec.models.knn import fit_knn, neighbours_matrix
-from musicrec.models.knn_matrix import KnnParams
-from musicrec.models.pca import PcaParams, fit_pca
+from musicrec.models.knn.fit import fit_knn, neighbours_matrix
+from musicrec.models.knn.matrix import KnnParams
+from musicrec.models.pca.fit import PcaParams, fit_pca
 from musicrec.params import Params
 
 Settings = Mapping[str, Mapping[str, Any]]

@@ -44,7 +44,7 @@ from benchmarks.measure import (
 )
 from benchmarks.workload import write_workload_apart
 from musicrec.logs import make_logger
-from musicrec.models.als import AlsParams, fit_als
+from musicrec.models.als.fit import AlsParams, fit_als
 from musicrec.models.embedding import collect_items
 
 ALPHA, PENALTY = 2.0, 5.0

@@ -27,7 +27,7 @@ from deltalake import DeltaTable, write_deltalake
 from numpy.typing import NDArray
 
 from benchmarks.measure import Row, measured, print_rows, write_json
-from musicrec.models.als_params import AlsParams
+from musicrec.models.als.params import AlsParams
 from musicrec.pipelines.fold_in import ListenerLists
 
 Array = NDArray[Any]

@@ -30,8 +30,8 @@ from scipy.sparse import csr_matrix, diags
 
 from benchmarks.measure import Row, benchmark_session, best_of, chosen_engines, print_rows, write_json
 from benchmarks.workload import interactions_workload
-from musicrec.models.knn import fit_knn
-from musicrec.models.knn_matrix import KnnParams
+from musicrec.models.knn.fit import fit_knn
+from musicrec.models.knn.matrix import KnnParams
 
 Array = NDArray[Any]
 

@@ -37,7 +37,7 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 from benchmarks.measure import Row, benchmark_session, best_of, chosen_engines, print_rows, process_peaks, write_json
 from benchmarks.workload import write_workload_apart
 from musicrec.logs import make_logger
-from musicrec.models.pca import PcaParams, fit_pca
+from musicrec.models.pca.fit import PcaParams, fit_pca
 
 Array = NDArray[Any]
 

@@ -1,4 +1,4 @@
-"""Write docs/tables.md from musicrec/schemas.py: `python docs/build_tables.py`. A test checks that it is up to date."""
+"""Write docs/tables.md from musicrec/schemas/: `python docs/build_tables.py`. A test checks that it is up to date."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from musicrec.schemas import TABLES, Table
 
 HEAD = """# Tables
-Written by `python docs/build_tables.py` from `musicrec/schemas.py`; do not edit by hand.
+Written by `python docs/build_tables.py` from `musicrec/schemas/`; do not edit by hand.
 
 Local tables are Delta folders at `<lakehouse.root>/<layer>/<name>`; with `lakehouse.catalog` set the same names are
 `<catalog>.<layer>.<name>`. Times are UTC. Ids that come from outside are `*_id`; the dense integers that matrices need

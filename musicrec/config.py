@@ -11,15 +11,15 @@ from typing import Any
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from musicrec.errors import ConfigError
-from musicrec.models.als import AlsParams
-from musicrec.models.knn_matrix import KnnParams
+from musicrec.models.als.fit import AlsParams
+from musicrec.models.knn.matrix import KnnParams
 from musicrec.models.neural.attention import AttentionParams
 from musicrec.models.neural.dot_bias import DotBiasParams
 from musicrec.models.neural.lstm import LstmParams
 from musicrec.models.neural.ncf import NcfParams
 from musicrec.models.neural.presets import with_preset
 from musicrec.models.neural.training import PairTrainingParams, TrainingParams
-from musicrec.models.pca import PcaParams
+from musicrec.models.pca.fit import PcaParams
 from musicrec.params import Params
 from musicrec.pipelines.settings import EvaluateParams, NeuralParams, RecommendParams, ShelfHybrids
 from musicrec.pipelines.similar import SimilarParams

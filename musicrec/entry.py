@@ -19,7 +19,7 @@ from musicrec.io.runs import Run, Stage
 from musicrec.io.tables import Lakehouse
 from musicrec.logs import Logger, make_logger
 from musicrec.spark import build_session
-from musicrec.steps import INGEST, STEPS, Sources
+from musicrec.steps import INGEST, NIGHTLY, STEPS, Sources
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def steps_from(first: str | None) -> list[str]:
     ------
     ConfigError : there is no such step.
     """
-    steps = list(STEPS)
+    steps = list(NIGHTLY)
     if first is None:
         return steps
     if first not in steps:

@@ -139,5 +139,9 @@ STEPS: Mapping[str, Step] = {
     "evaluate": _evaluate,
 }
 
+# Jobs of their own, which the nightly does not run.
+ALONE: tuple[str, ...] = ()
+NIGHTLY = tuple(step for step in STEPS if step not in ALONE)
+
 # These know by themselves what is new, and come before there is an as_of.
 INGEST = ("ingest_listens", "ingest_tracks")

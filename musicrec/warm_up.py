@@ -14,11 +14,11 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from musicrec.evaluation.summary import EvaluationParams, summarise
-from musicrec.models.als import AlsParams, fit_als
-from musicrec.models.fold_in import fold_in
-from musicrec.models.knn import fit_knn
-from musicrec.models.knn_matrix import KnnParams
-from musicrec.models.pca import PcaParams, fit_pca
+from musicrec.models.als.fit import AlsParams, fit_als
+from musicrec.models.als.fold_in import fold_in
+from musicrec.models.knn.fit import fit_knn
+from musicrec.models.knn.matrix import KnnParams
+from musicrec.models.pca.fit import PcaParams, fit_pca
 from musicrec.ranking.topn import top_n
 from musicrec.spark import build_session
 from musicrec.transforms.interactions import heard_items

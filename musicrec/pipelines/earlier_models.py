@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame, Row
 from pyspark.sql import functions as F
 
 from musicrec.io.runs import Run
-from musicrec.models.als_params import AlsParams
+from musicrec.models.als.params import AlsParams
 from musicrec.models.embedding import EmbeddingModel, ItemMatrix, collect_items
 from musicrec.pipelines.model_fits import ModelFits, SequenceFit
 from musicrec.transforms.interactions import InteractionParams, ItemKind

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pyspark.sql import functions as F
 
 from musicrec.io.runs import Run
-from musicrec.models.als import AlsParams, fit_als
+from musicrec.models.als.fit import AlsParams, fit_als
 from musicrec.models.embedding import EmbeddingModel, ItemMatrix
-from musicrec.models.pca import PcaModel, PcaParams, fit_pca
+from musicrec.models.pca.fit import PcaModel, PcaParams, fit_pca
 from musicrec.pipelines.training_data import TrainingData
 
 

@@ -14,10 +14,10 @@ from deltalake.exceptions import TableNotFoundError
 
 from musicrec.errors import InputError, TableMissingError
 from musicrec.io.runs import Run
-from musicrec.models.als_params import AlsParams
+from musicrec.models.als.fold_in import FoldIn, fold_in
+from musicrec.models.als.params import AlsParams
 from musicrec.models.blocks import read_vectors
 from musicrec.models.embedding import EmbeddingModel, ItemMatrix
-from musicrec.models.fold_in import FoldIn, fold_in
 from musicrec.pipelines.earlier_models import newest_als_before, vectors_of
 from musicrec.pipelines.training_data import TrainingData
 from musicrec.transforms.interactions import Confidence, confidence_of

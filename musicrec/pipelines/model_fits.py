@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from musicrec.models.als_params import AlsParams
+from musicrec.models.als.params import AlsParams
 from musicrec.models.neural.dot_bias import DotBiasParams
 from musicrec.models.neural.ncf import NcfParams
 from musicrec.models.neural.next_track import NextTrackParams
 from musicrec.models.neural.training import TrainingParams
-from musicrec.models.pca_params import PcaParams
+from musicrec.models.pca.params import PcaParams
 from musicrec.transforms.sequences import SequenceParams
 
 

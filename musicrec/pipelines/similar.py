@@ -13,8 +13,8 @@ from pyspark.sql import functions as F
 from musicrec.errors import InputError
 from musicrec.io.runs import Run, Stage
 from musicrec.models.embedding import EmbeddingModel
-from musicrec.models.knn import fit_knn
-from musicrec.models.knn_matrix import KnnParams
+from musicrec.models.knn.fit import fit_knn
+from musicrec.models.knn.matrix import KnnParams
 from musicrec.params import Params
 from musicrec.pipelines.earlier_models import has_settings
 from musicrec.pipelines.publish import load_vectors

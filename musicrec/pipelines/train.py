@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from musicrec.io.runs import Run, Stage
-from musicrec.models.als import AlsParams
-from musicrec.models.pca import PcaParams
+from musicrec.models.als.fit import AlsParams
+from musicrec.models.pca.fit import PcaParams
 from musicrec.pipelines.earlier_models import als_items_before
 from musicrec.pipelines.fitting import fit_als_model, fit_pca_model
 from musicrec.pipelines.fold_in import fold_in_als

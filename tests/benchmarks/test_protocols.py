@@ -16,7 +16,7 @@ from benchmarks.accuracy import main, params_of, read_settings
 from benchmarks.protocols import load_task
 from benchmarks.tasks import Pairs, Scores, Task, best_items
 from musicrec.errors import ConfigError, InputError
-from musicrec.models.als import AlsParams
+from musicrec.models.als.fit import AlsParams
 
 USERS, ITEMS = 30, 160
 

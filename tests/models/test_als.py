@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from musicrec.errors import InputError
 from musicrec.logs import make_logger
-from musicrec.models.als import AlsParams, fit_als
+from musicrec.models.als.fit import AlsParams, fit_als
 from musicrec.models.embedding import EmbeddingModel, collect_items
 
 PARAMS = AlsParams(rank=3, iterations=50, regularization=0.02, unobserved_weight=0.5, alpha=2.5)

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from musicrec.models.als_axes import principal_axes
-from musicrec.models.als_item_kernels import begin_rows, exact_gram, item_pass, step_rows
-from musicrec.models.als_kernels import fit_losses, rotate, solve_rows
+from musicrec.models.als.axes import principal_axes
+from musicrec.models.als.item_kernels import begin_rows, exact_gram, item_pass, step_rows
+from musicrec.models.als.kernels import fit_losses, rotate, solve_rows
 from musicrec.models.exact_sums import anchor_of
 from musicrec.models.sparse import SparseRows, dense_index, sparse_rows
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from pyspark.sql import SparkSession
 
-from musicrec.models.als import AlsParams, fit_als
+from musicrec.models.als.fit import AlsParams, fit_als
+from musicrec.models.als.fold_in import FoldIn, fold_in
 from musicrec.models.embedding import ItemMatrix, collect_items
-from musicrec.models.fold_in import FoldIn, fold_in
 
 PARAMS = AlsParams(rank=5, iterations=4, regularization=0.02, unobserved_weight=0.4, alpha=2.0)
 

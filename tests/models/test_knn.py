@@ -13,10 +13,10 @@ from scipy.sparse import csr_matrix
 from sklearn.metrics.pairwise import cosine_similarity
 
 from musicrec.errors import InputError
-from musicrec.models.knn import Side, fit_knn, knn_score_matrix, neighbours_matrix
-from musicrec.models.knn_kernels import top_products
-from musicrec.models.knn_lists import knn_lists
-from musicrec.models.knn_matrix import KnnParams
+from musicrec.models.knn.fit import Side, fit_knn, knn_score_matrix, neighbours_matrix
+from musicrec.models.knn.kernels import top_products
+from musicrec.models.knn.lists import knn_lists
+from musicrec.models.knn.matrix import KnnParams
 from musicrec.models.shared_arrays import SharedArrays
 
 USERS, ITEMS = 60, 45

@@ -7,10 +7,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA, TruncatedSVD
 
-from musicrec.models import pca_block, slices
+from musicrec.models import slices
 from musicrec.models.collective import Collective
-from musicrec.models.pca_block import Block, Found, decompose, make_block, turn_positive
-from musicrec.models.pca_kernels import scatter_times
+from musicrec.models.pca import block as pca_block
+from musicrec.models.pca.block import Block, Found, decompose, make_block, turn_positive
+from musicrec.models.pca.kernels import scatter_times
 from musicrec.models.sparse import sparse_rows
 from tests.models.test_krylov import together
 

@@ -7,7 +7,7 @@ import numpy as np
 from pyspark.sql import SparkSession
 
 from musicrec.io.runs import Run
-from musicrec.models.pca import PcaParams
+from musicrec.models.pca.fit import PcaParams
 from musicrec.pipelines.fitting import fit_pca_model
 
 

@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 from musicrec.cli import main
 from musicrec.errors import InputError
 from musicrec.io.runs import Run
-from musicrec.models.als import AlsParams, fit_als
+from musicrec.models.als.fit import AlsParams, fit_als
 from musicrec.pipelines.fold_in import ITEMS_AGE, ListenerLists, fold_in_als, read_plays
 from musicrec.pipelines.publish import publish
 from musicrec.schemas import TABLES

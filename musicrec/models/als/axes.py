@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from musicrec.models.als_kernels import rotate
+from musicrec.models.als.kernels import rotate
 from musicrec.models.collective import Collective
 
 Floats32 = NDArray[np.float32]

@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 from scipy.sparse import csr_matrix
 
 from musicrec.models.blocks import Ragged, read_lists
-from musicrec.models.knn import lists_batch
+from musicrec.models.knn.fit import lists_batch
 from musicrec.models.shared_arrays import SharedArrays
 
 Array = NDArray[Any]
@@ -57,7 +57,7 @@ def knn_lists(neighbours: DataFrame, interactions: DataFrame, heard: DataFrame, 
     shared = SharedArrays(interactions.sparkSession, arrays)
 
     def rank(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        from musicrec.models.knn_kernels import top_products
+        from musicrec.models.knn.kernels import top_products
 
         a = shared.read()
         nothing = _still(np.zeros(0))

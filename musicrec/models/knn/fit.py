@@ -12,7 +12,7 @@ from pyspark.sql import DataFrame
 from scipy.sparse import csr_matrix
 
 from musicrec.models.blocks import Ragged, read_lists, write_lists
-from musicrec.models.knn_matrix import KnnParams, RowMatrix, row_matrix
+from musicrec.models.knn.matrix import KnnParams, RowMatrix, row_matrix
 from musicrec.models.shared_arrays import SharedArrays
 
 Side = Literal["item", "user"]
@@ -56,7 +56,7 @@ def fit_knn(interactions: DataFrame, params: KnnParams, side: Side = "item") -> 
     shared, k, shrinkage = SharedArrays(session, _arrays(matrix)), params.k, params.shrinkage
 
     def nearest(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        from musicrec.models.knn_kernels import top_products
+        from musicrec.models.knn.kernels import top_products
 
         a = shared.read()
         left, right = (a["rows"], a["terms"], a["factors"]), (a["starts"], a["columns"], a["values"])

@@ -11,8 +11,8 @@ from pyspark.sql import DataFrame
 
 from musicrec.logs import Logger
 from musicrec.models.embedding import EmbeddingModel, ItemMatrix, collect_items
-from musicrec.models.pca_blocked import fit_blocked
-from musicrec.models.pca_params import PcaParams
+from musicrec.models.pca.blocked import fit_blocked
+from musicrec.models.pca.params import PcaParams
 
 __all__ = ["PcaModel", "PcaParams", "fit_pca"]
 

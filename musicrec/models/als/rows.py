@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from musicrec.models.als_item_kernels import GROUP
+from musicrec.models.als.item_kernels import GROUP
 from musicrec.models.collective import Collective
 from musicrec.models.sparse import SparseRows, dense_index, sparse_rows
 

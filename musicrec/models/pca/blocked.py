@@ -15,7 +15,7 @@ from pyspark.sql import DataFrame
 from musicrec.errors import InputError, NonFiniteError
 from musicrec.logs import Logger
 from musicrec.models.embedding import EmbeddingModel
-from musicrec.models.pca_params import PcaParams
+from musicrec.models.pca.params import PcaParams
 from musicrec.models.remarks import Remark, hear_remarks, no_remark
 from musicrec.models.side_by_side import meeting, slots, why_not_side_by_side
 from musicrec.models.task_pairs import narrow_pairs, read_pairs
@@ -101,7 +101,7 @@ def _task(
             if worst[0] or worst[1] < 0:
                 yield report_row(report)
                 return
-            from musicrec.models.pca_block import make_block
+            from musicrec.models.pca.block import make_block
 
             block = make_block(ring, users, items, weights, int(worst[1]), params.center)
             del users, items, weights
@@ -119,7 +119,7 @@ def _fit(
     ring: Any, block: Any, params: PcaParams, seed: int, remark: Remark, report: dict[str, Any]
 ) -> Iterator[pa.RecordBatch]:
     from musicrec.models.collective import even_bounds
-    from musicrec.models.pca_block import decompose
+    from musicrec.models.pca.block import decompose
 
     found = decompose(
         ring,

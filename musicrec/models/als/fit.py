@@ -5,9 +5,9 @@ from __future__ import annotations
 from pyspark.sql import DataFrame
 
 from musicrec.logs import Logger
-from musicrec.models.als_blocked import fit_blocked, why_not_here
-from musicrec.models.als_mllib import fit_mllib
-from musicrec.models.als_params import AlsParams
+from musicrec.models.als.blocked import fit_blocked, why_not_here
+from musicrec.models.als.mllib import fit_mllib
+from musicrec.models.als.params import AlsParams
 from musicrec.models.embedding import EmbeddingModel, ItemMatrix
 
 __all__ = ["AlsParams", "fit_als"]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from musicrec.models.collective import Collective
 from musicrec.models.exact_sums import anchor_of
 from musicrec.models.krylov import Directions, leading_directions
-from musicrec.models.pca_kernels import add_exactly, largest_terms, project, row_norms, scatter_times
+from musicrec.models.pca.kernels import add_exactly, largest_terms, project, row_norms, scatter_times
 from musicrec.models.slices import Slices
 from musicrec.models.sparse import SparseRows, dense_index, sparse_rows
 

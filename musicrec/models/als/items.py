@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from musicrec.models.als_axes import turn
-from musicrec.models.als_item_kernels import begin_rows, exact_gram, item_pass, step_rows
-from musicrec.models.als_params import AlsParams
-from musicrec.models.als_rows import Block
+from musicrec.models.als.axes import turn
+from musicrec.models.als.item_kernels import begin_rows, exact_gram, item_pass, step_rows
+from musicrec.models.als.params import AlsParams
+from musicrec.models.als.rows import Block
 from musicrec.models.collective import Collective, even_bounds
 from musicrec.models.exact_sums import anchor_of
 

@@ -7,7 +7,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from musicrec.errors import InputError
-from musicrec.models.als_params import AlsParams
+from musicrec.models.als.params import AlsParams
 from musicrec.models.embedding import EmbeddingModel, check_finite
 
 # Without a folder for checkpoints every iteration adds to the lineage, which at twice as many overflows Java's stack.

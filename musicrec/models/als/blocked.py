@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 
 from musicrec.errors import InputError, NonFiniteError
 from musicrec.logs import Logger
-from musicrec.models.als_params import AlsParams
+from musicrec.models.als.params import AlsParams
 from musicrec.models.embedding import EmbeddingModel, ItemMatrix
 from musicrec.models.remarks import Remark, hear_remarks, no_remark
 from musicrec.models.side_by_side import meeting, slots, why_not_side_by_side
@@ -39,7 +39,7 @@ def fit_blocked(
     interactions: DataFrame, params: AlsParams, seed: int, start: ItemMatrix | None, log: Logger | None
 ) -> EmbeddingModel | str:
     """The model, or why its item side cannot be held in every task; see `als.fit_als`."""
-    from musicrec.models.als_item_kernels import GROUP
+    from musicrec.models.als.item_kernels import GROUP
 
     if start is not None and start.vectors.shape[1] != params.rank:
         raise InputError("the item vectors to start from", f"rank {params.rank}", f"rank {start.vectors.shape[1]}")
@@ -120,7 +120,7 @@ def _task(
                 yield report_row(report | ({"too_large": too_large} if too_large else {}))
                 return
             say = remark if ring.rank == 0 else no_remark
-            from musicrec.models.als_rows import make_block
+            from musicrec.models.als.rows import make_block
 
             block = make_block(ring, users, items, np.float32(params.alpha) * weights, width)
             del users, items, weights
@@ -131,7 +131,7 @@ def _task(
 
 def _ready(batches: Iterable[pa.RecordBatch]) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]:
     """This task's pairs; the compiled kernels are loaded too, while the tasks meet."""
-    from musicrec.models.als_block import load_kernels
+    from musicrec.models.als.block import load_kernels
 
     pairs = read_pairs(batches)
     load_kernels()
@@ -139,7 +139,7 @@ def _ready(batches: Iterable[pa.RecordBatch]) -> tuple[NDArray[np.int32], NDArra
 
 
 def _too_large(width: int, params: AlsParams) -> str | None:
-    from musicrec.models.als_items import BYTES_PER_CELL
+    from musicrec.models.als.items import BYTES_PER_CELL
 
     needed = width * params.rank * BYTES_PER_CELL >> 20
     if needed <= params.block_memory_mb:
@@ -160,7 +160,7 @@ def _fit(
     remark: Remark,
     report: dict[str, Any],
 ) -> Iterator[pa.RecordBatch]:
-    from musicrec.models import als_block
+    from musicrec.models.als import block as als_block
     from musicrec.models.collective import even_bounds
 
     items = als_block.first_items(block, params.rank, seed) if start is None else _placed(start, block.item_counts)

@@ -12,9 +12,9 @@ from pyspark.core.broadcast import Broadcast
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from musicrec.models.als_axes import principal_axes
-from musicrec.models.als_block import solve_fully
-from musicrec.models.als_params import AlsParams
+from musicrec.models.als.axes import principal_axes
+from musicrec.models.als.block import solve_fully
+from musicrec.models.als.params import AlsParams
 from musicrec.models.blocks import Ragged, read_lists, write_lists
 from musicrec.models.embedding import ItemMatrix, collect_items
 from musicrec.models.sparse import SparseRows

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from musicrec.models.als_kernels import add_scaled, dot, first_direction, four_dots, next_direction
+from musicrec.models.als.kernels import add_scaled, dot, first_direction, four_dots, next_direction
 
 # Listeners whose outer products BLAS adds up together; blocks of listeners never cut through such a group.
 GROUP = 64

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from musicrec.models.als_axes import turn
-from musicrec.models.als_items import ItemRoom, improve_items
-from musicrec.models.als_kernels import fit_losses, solve_rows
-from musicrec.models.als_params import AlsParams
-from musicrec.models.als_rows import Block, make_block
+from musicrec.models.als.axes import turn
+from musicrec.models.als.items import ItemRoom, improve_items
+from musicrec.models.als.kernels import fit_losses, solve_rows
+from musicrec.models.als.params import AlsParams
+from musicrec.models.als.rows import Block, make_block
 from musicrec.models.collective import Collective
 from musicrec.models.sparse import SparseRows
 

@@ -1,0 +1,1 @@
+"""Alternating least squares: the blocked engine, MLlib's, and folding listeners in."""

@@ -1,0 +1,1 @@
+"""Principal components of the listener × item matrix."""

@@ -1,0 +1,85 @@
+"""The books: sources, runs, figures, models."""
+
+from __future__ import annotations
+
+from musicrec.schemas.table import DATE, DOUBLE, FIGURES, LONG, STRING, TAGS, TIMESTAMP, VERSIONS, Table
+
+TABLES = (
+    Table(
+        "ops.sources",
+        ("source_id",),
+        "a dump or catalogue file that was taken in, with its counts",
+        "ingest_listens, ingest_tracks",
+        {
+            "source_id": STRING,
+            "kind": STRING,
+            "name": STRING,
+            "format": STRING,
+            "started_at": TIMESTAMP,
+            "ended_at": TIMESTAMP,
+            "rows_in": LONG,
+            "rows_kept": LONG,
+            "rows_duplicate": LONG,
+            "rows_quarantined": LONG,
+            "run_id": STRING,
+            "applied_at": TIMESTAMP,
+        },
+    ),
+    Table(
+        "ops.runs",
+        ("run_id", "job"),
+        "a job's run: what it ran with, read and wrote",
+        "every job",
+        {
+            "run_id": STRING,
+            "job": STRING,
+            "status": STRING,
+            "started_at": TIMESTAMP,
+            "ended_at": TIMESTAMP,
+            "as_of": DATE,
+            "seed": LONG,
+            "config": STRING,
+            "git_commit": STRING,
+            "packages": TAGS,
+            "tables_read": VERSIONS,
+            "tables_written": VERSIONS,
+            "rows_in": LONG,
+            "rows_out": LONG,
+            "error": STRING,
+        },
+    ),
+    Table(
+        "ops.metrics",
+        ("run_id", "job", "name", "step", "tags"),
+        "a figure of a run; step = epoch, component or 0",
+        "every job",
+        {
+            "run_id": STRING,
+            "job": STRING,
+            "name": STRING,
+            "step": LONG,
+            "tags": STRING,
+            "value": DOUBLE,
+            "recorded_at": TIMESTAMP,
+        },
+    ),
+    Table(
+        "ops.models",
+        ("model", "run_id"),
+        "a trained model: its settings, the Delta versions of its inputs and vectors, its files",
+        "train_als, train_pca, train_sequence, train_neural",
+        {
+            "model": STRING,
+            "run_id": STRING,
+            "trained_at": TIMESTAMP,
+            "as_of": DATE,
+            "seed": LONG,
+            "params": STRING,
+            "inputs": VERSIONS,
+            "user_vectors_version": LONG,
+            "item_vectors_version": LONG,
+            "files": STRING,
+            "figures": FIGURES,
+        },
+    ),
+)
