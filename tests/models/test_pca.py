@@ -9,8 +9,8 @@ from sklearn.decomposition import PCA, TruncatedSVD
 
 from musicrec.errors import InputError
 from musicrec.logs import make_logger
-from musicrec.models.pca.fit import PcaModel, PcaParams, fit_pca
 from musicrec.models.pca import blocked as pca_blocked
+from musicrec.models.pca.fit import PcaModel, PcaParams, fit_pca
 
 PARAMS = PcaParams(components=4, oversampling=4, tolerance=1e-12, max_iterations=30, blocks=2)
 
