@@ -18,6 +18,9 @@ SHELVES: tuple[Shelf, ...] = ("discover", "again")
 EMBEDDING_MODELS = ("als", "pca", "lstm")
 NeuralModel = Literal["attention", "dot_bias", "ncf"]
 RERANKER = "ncf"
+KNN = "knn"
+USER_KNN = "user_knn"
+RANKER = "ranker"
 BASELINES = ("popular", "own_top", "artist_popular")
 HYBRID = "hybrid"
 
@@ -37,10 +40,12 @@ class RecommendParams(Params):
     n: int = Field(default=20, ge=1, le=1000)
     item: ItemKind = "recording"
     depth: int = Field(default=500, ge=1)
-    discover: Literal["als", "pca", "lstm", "attention", "dot_bias", "ncf", "popular", "artist_popular", "hybrid"] = (
+    discover: Literal[
+        "als", "pca", "lstm", "attention", "dot_bias", "ncf", "knn", "ranker", "popular", "artist_popular", "hybrid"
+    ] = "hybrid"
+    again: Literal["als", "pca", "lstm", "attention", "dot_bias", "ncf", "knn", "popular", "own_top", "hybrid"] = (
         "hybrid"
     )
-    again: Literal["als", "pca", "lstm", "attention", "dot_bias", "ncf", "popular", "own_top", "hybrid"] = "hybrid"
 
 
 class NeuralParams(Params):
