@@ -20,6 +20,7 @@ from musicrec.models.neural.ncf import NcfParams
 from musicrec.models.neural.presets import with_preset
 from musicrec.models.neural.training import PairTrainingParams, TrainingParams
 from musicrec.models.pca.fit import PcaParams
+from musicrec.models.popularity.params import PopularityParams
 from musicrec.params import Params
 from musicrec.pipelines.settings import EvaluateParams, NeuralParams, RecommendParams, ShelfHybrids
 from musicrec.pipelines.similar import SimilarParams
@@ -136,6 +137,7 @@ class Config(Params):
     ncf: NcfConfig = NcfConfig()
     knn: KnnParams = KnnParams()
     similar: SimilarParams = SimilarParams()
+    popularity: PopularityParams = PopularityParams()
     hybrid: ShelfHybrids
     recommend: RecommendParams = RecommendParams()
     evaluate: EvaluateParams = EvaluateParams()
