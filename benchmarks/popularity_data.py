@@ -43,7 +43,7 @@ def united_genres(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def read_hits(folder: Path) -> dict[str, pd.DataFrame]:
-    """The hit predictor's six files, by decade; `is_popular` is its target.
+    """The hit predictor's six files, by decade; the popularity is 100 where its target says hit, else 0.
 
     Raises
     ------
@@ -54,8 +54,7 @@ def read_hits(folder: Path) -> dict[str, pd.DataFrame]:
         raw = _read(folder / f"dataset-of-{decade}.csv", ("uri", "track", "artist", "target", "sections"))
         frame = _frame(raw, "uri", "track", "artist").assign(
             genres=[[] for _ in range(len(raw))],
-            is_popular=raw["target"].to_numpy() == 1,
-            popularity=np.nan,
+            popularity=raw["target"].to_numpy() * 100.0,
             year=_DECADES[decade],
             time_signature=raw["time_signature"].to_numpy(),
             chorus_hit=raw["chorus_hit"].to_numpy(),

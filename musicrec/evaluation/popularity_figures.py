@@ -78,8 +78,6 @@ def figures(judged: Judged, resamples: int, seed: int, level: float = 0.95) -> d
 def popularity_figures(judged: Judged) -> dict[str, float]:
     """r2, mae and spearman; spearman is 0 where all predictions are the same, r2 where all popularities are."""
     known, predicted = judged.popularity, judged.predicted
-    if np.isnan(known).any():
-        return {}
     is_constant = np.ptp(known) == 0 or np.ptp(predicted) == 0
     spearman = 0.0 if is_constant else float(np.corrcoef(rankdata(known), rankdata(predicted))[0, 1])
     r2 = float(metrics.r2_score(known, predicted)) if np.ptp(known) else 0.0

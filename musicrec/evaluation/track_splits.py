@@ -11,7 +11,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from musicrec.errors import InputError
-from musicrec.models.popularity.params import SplitName
 
 Flags = NDArray[np.bool_]
 
@@ -25,7 +24,7 @@ class TrackSplit:
     train, test : bool [tracks]; a track that is on neither side is left out.
     """
 
-    name: SplitName
+    name: str
     train: Flags
     test: Flags
 

@@ -13,13 +13,14 @@ from pyspark.sql import functions as F
 
 from musicrec.errors import InputError
 from musicrec.evaluation.popularity_keys import artist_keys
-from musicrec.evaluation.popularity_trial import WITH_ARTIST, Trial, fit_models, run_trial
+from musicrec.evaluation.popularity_trial import WITH_ARTIST, Trial, run_trial
 from musicrec.evaluation.track_splits import one_row_a_song
 from musicrec.io.artifacts import load_model, save_model
 from musicrec.io.checkpoints import FolderStore
 from musicrec.io.runs import Run, Stage
 from musicrec.models.popularity.drivers import Driver, drivers
 from musicrec.models.popularity.features import check_same_features
+from musicrec.models.popularity.fit_all import fit_models
 from musicrec.models.popularity.model import PopularityModel, unpack
 from musicrec.models.popularity.params import PopularityParams
 from musicrec.models.popularity.reasons import reasons
