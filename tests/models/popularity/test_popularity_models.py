@@ -73,7 +73,7 @@ def test_the_lstm_follows_a_curve_of_the_numbers() -> None:
     sides = Sides("numbers")
     assert sides.r2(sides.network()) > 0.8
     assert sides.r2(fit_linear(sides.space, sides.learn, sides.valid)) < 0.1
-    assert sides.r2(fit_boosted(sides.space, sides.learn, sides.valid, BOOSTED, 1)) > 0.8
+    assert sides.r2(fit_boosted(sides.space, sides.learn, sides.valid, BOOSTED, 1)) > 0.7
 
 
 def test_a_stopped_training_ends_with_the_same_bits(text: Sides, tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ def test_calibration_mends_scores_that_overstate(kind: str) -> None:
     mended = calibrator(scores[3000:])
     before, after = (log_loss(flags[3000:], np.clip(p, 1e-6, 1 - 1e-6)) for p in (scores[3000:], mended))
     truth = log_loss(flags[3000:], 1 / (1 + np.exp(-odds[3000:])))
-    assert before > truth + 0.2
+    assert before > truth + 0.1
     assert after < truth + 0.02
     assert (np.diff(calibrator(np.linspace(0, 1, 50))) >= 0).all()
     if kind == "platt":
