@@ -21,6 +21,7 @@ from musicrec.models.neural.presets import with_preset
 from musicrec.models.neural.training import PairTrainingParams, TrainingParams
 from musicrec.models.pca.fit import PcaParams
 from musicrec.models.ranker.params import RankerParams
+from musicrec.models.popularity.params import PopularityParams
 from musicrec.params import Params
 from musicrec.pipelines.settings import EvaluateParams, NeuralParams, RecommendParams, ShelfHybrids
 from musicrec.pipelines.similar import SimilarParams
@@ -138,6 +139,7 @@ class Config(Params):
     knn: KnnParams = KnnParams()
     similar: SimilarParams = SimilarParams()
     ranker: RankerParams = RankerParams()
+    popularity: PopularityParams = PopularityParams()
     hybrid: ShelfHybrids
     recommend: RecommendParams = RecommendParams()
     evaluate: EvaluateParams = EvaluateParams()

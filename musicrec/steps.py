@@ -24,6 +24,7 @@ from musicrec.pipelines.similar import train_knn
 from musicrec.pipelines.train import train_als, train_pca
 from musicrec.pipelines.train_neural import train_neural, train_sequence
 from musicrec.pipelines.train_ranker import train_ranker
+from musicrec.pipelines.train_popularity import train_popularity
 
 
 @dataclass
@@ -95,6 +96,8 @@ def _train_knn(run: Run, config: Config, sources: Sources) -> Stage:
 
 def _train_ranker(run: Run, config: Config, sources: Sources) -> Stage:
     return train_ranker(run, ranker_job(config), config.lakehouse.files_folder)
+def _train_popularity(run: Run, config: Config, sources: Sources) -> Stage:
+    return train_popularity(run, config.popularity, config.lakehouse.files_folder)
 
 
 def _recommend(run: Run, config: Config, sources: Sources) -> Stage:
@@ -151,12 +154,13 @@ STEPS: Mapping[str, Step] = {
     "train_neural": _train_neural,
     "train_knn": _train_knn,
     "train_ranker": _train_ranker,
+    "train_popularity": _train_popularity,
     "recommend": _recommend,
     "evaluate": _evaluate,
 }
 
 # Jobs of their own, which the nightly does not run.
-ALONE: tuple[str, ...] = ()
+ALONE: tuple[str, ...] = ("train_popularity",)
 NIGHTLY = tuple(step for step in STEPS if step not in ALONE)
 
 # These know by themselves what is new, and come before there is an as_of.
