@@ -21,6 +21,7 @@ from musicrec.models.neural.presets import with_preset
 from musicrec.models.neural.training import PairTrainingParams, TrainingParams
 from musicrec.models.pca.fit import PcaParams
 from musicrec.params import Params
+from musicrec.pipelines.analyse import AnalysesParams
 from musicrec.pipelines.settings import EvaluateParams, NeuralParams, RecommendParams, ShelfHybrids
 from musicrec.pipelines.similar import SimilarParams
 from musicrec.spark import SparkParams
@@ -139,6 +140,7 @@ class Config(Params):
     hybrid: ShelfHybrids
     recommend: RecommendParams = RecommendParams()
     evaluate: EvaluateParams = EvaluateParams()
+    analyses: AnalysesParams = AnalysesParams()
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
