@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 import pandas as pd
@@ -110,33 +111,31 @@ def _read(run: Run) -> _Read:
 
 
 def _edges(run: Run, read: _Read, item: ItemKind, has_sessions: bool, params: NetworkParams) -> DataFrame:
-    """The rows of gold.artist_edges, by kind."""
-    lake = run.lakehouse
+    """The rows of gold.artist_edges: all kinds of baskets in one pass."""
     song = F.concat_ws("\u001f", *SONG_KEY).alias("basket")
     credited = credits(read.keyed).select(song, F.col("credited").alias("artist_key"), F.lit(1).alias("plays"))
-    baskets = {
-        "song": (credited, params.song_support),
-        "listener": (read.played.withColumnRenamed("user_idx", "basket"), params.support),
-    }
+    played = read.played.select(F.col("user_idx").cast("string").alias("basket"), "artist_key", "plays")
+    kinds = {"song": credited, "listener": played}
     if has_sessions:
-        index = lake.read("silver.item_index").where(F.col("item_kind") == item)
-        known = read.artist_of.withColumnRenamed("artist_id", "item_id")
-        if item == "recording":
-            of_recording = lake.read("silver.recordings").select("recording_id", "artist_id")
-            known = of_recording.join(read.artist_of, "artist_id", "inner")
-            known = known.select(F.col("recording_id").alias("item_id"), "artist_key")
-        artist_of_item = index.join(known, "item_id", "inner").select("item_idx", "artist_key")
-        baskets["session"] = (session_artists(lake.read("silver.sequences"), artist_of_item), params.support)
-    kinds = [
-        pair_lifts(rows, params.artists_per_basket, support, params.shrinkage, run.seed).withColumn("kind", F.lit(kind))
-        for kind, (rows, support) in baskets.items()
-    ]
-    edges = kinds[0]
-    for more in kinds[1:]:
-        edges = edges.unionByName(more)
+        kinds["session"] = session_artists(run.lakehouse.read("silver.sequences"), _artist_of_item(run, read, item))
+    rows = [baskets.withColumn("kind", F.lit(kind)) for kind, baskets in kinds.items()]
+    baskets = reduce(DataFrame.unionByName, rows).persist()
+    supports = {kind: params.song_support if kind == "song" else params.support for kind in kinds}
+    edges = pair_lifts(baskets, params.artists_per_basket, supports, params.shrinkage, run.seed)
     names = read.facts.select("artist_key", "artist")
     others = names.select(F.col("artist_key").alias("other_key"), F.col("artist").alias("other"))
     return edges.join(names, "artist_key", "inner").join(others, "other_key", "inner")
+
+
+def _artist_of_item(run: Run, read: _Read, item: ItemKind) -> DataFrame:
+    """(item_idx, artist_key) of what silver.sequences hold."""
+    known = read.artist_of.withColumnRenamed("artist_id", "item_id")
+    if item == "recording":
+        of_recording = run.lakehouse.read("silver.recordings").select("recording_id", "artist_id")
+        known = of_recording.join(read.artist_of, "artist_id", "inner")
+        known = known.select(F.col("recording_id").alias("item_id"), "artist_key")
+    index = run.lakehouse.read("silver.item_index").where(F.col("item_kind") == item)
+    return index.join(known, "item_id", "inner").select("item_idx", "artist_key")
 
 
 def _nodes(run: Run, read: _Read, params: NetworkParams) -> DataFrame:

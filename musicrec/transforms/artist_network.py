@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pydantic import Field
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
@@ -70,8 +72,10 @@ def _commonest(rows: DataFrame, value: str) -> DataFrame:
     )
 
 
-def pair_lifts(baskets: DataFrame, per_basket: int, support: int, shrinkage: float, seed: int) -> DataFrame:
-    """How much more often two artists are in one basket than if they were put in by chance.
+def pair_lifts(
+    baskets: DataFrame, per_basket: int, supports: Mapping[str, int], shrinkage: float, seed: int
+) -> DataFrame:
+    """How much more often two artists are in one basket than if they were put in by chance, by kind of basket.
 
     The lift is (together + s) / (expected + s) with expected = a's baskets × b's / all baskets: the mean of the
     Gamma-Poisson model whose prior has the mean 1 and the weight of s baskets (DuMouchel 1999, "Bayesian Data Mining
@@ -79,41 +83,46 @@ def pair_lifts(baskets: DataFrame, per_basket: int, support: int, shrinkage: flo
 
     Parameters
     ----------
-    baskets : (basket, artist_key, plays), one row each.
+    baskets : (kind, basket string, artist_key, plays), one row each.
     per_basket : of a basket's artists, the most played so many count; of equals by a hash of both.
-    support : baskets that a pair needs; an artist in fewer is left out before the baskets are cut.
+    supports : of each kind, baskets that a pair needs; an artist in fewer is left out before the baskets are cut.
 
     Returns
     -------
-    (artist_key, other_key, together long, expected, lift), artist_key < other_key.
+    (kind, artist_key, other_key, together long, expected, lift), artist_key < other_key.
     """
-    everything = baskets.agg(F.count_distinct("basket").alias("baskets"))
-    frequent = baskets.groupBy("artist_key").agg(F.count("*").alias("n")).where(F.col("n") >= support)
-    order = Window.partitionBy("basket").orderBy(
+    support = F.coalesce(*[F.when(F.col("kind") == kind, F.lit(least)) for kind, least in supports.items()])
+    of_kind = baskets.groupBy("kind").agg(F.count_distinct("basket").alias("baskets"))
+    of_artist = baskets.groupBy("kind", "artist_key").agg(F.count("*").alias("n")).where(F.col("n") >= support)
+    order = Window.partitionBy("kind", "basket").orderBy(
         F.desc("plays"), F.xxhash64(F.lit(seed), "basket", "artist_key"), "artist_key"
     )
     kept = (
-        baskets.join(frequent.select("artist_key"), "artist_key", "left_semi")
+        baskets.join(of_artist, ["kind", "artist_key"], "left_semi")
         .withColumn("place", F.row_number().over(order))
         .where(F.col("place") <= per_basket)
     )
-    contents = kept.groupBy("basket").agg(F.array_sort(F.collect_list("artist_key")).alias("artists"))
-    first = contents.select(F.posexplode("artists").alias("place", "artist_key"), "artists")
-    rest = F.explode(F.slice("artists", F.col("place") + 2, F.size("artists"))).alias("other_key")
-    pairs = first.select("artist_key", rest).groupBy("artist_key", "other_key").agg(F.count("*").alias("together"))
-    counts = kept.groupBy("artist_key").agg(F.count("*").alias("n"))
-    of_other = counts.select(F.col("artist_key").alias("other_key"), F.col("n").alias("other_n"))
-    met = (
-        pairs.where(F.col("together") >= support)
-        .join(counts, "artist_key", "inner")
-        .join(of_other, "other_key", "inner")
-        .crossJoin(F.broadcast(everything))
+    contents = kept.groupBy("kind", "basket").agg(F.array_sort(F.collect_list("artist_key")).alias("artists"))
+    first = contents.select("kind", F.posexplode("artists").alias("place", "artist_key"), "artists")
+    # From itself on: how often an artist meets itself is in how many baskets it is.
+    rest = F.explode(F.slice("artists", F.col("place") + 1, F.size("artists"))).alias("other_key")
+    met = first.select("kind", "artist_key", rest).groupBy("kind", "artist_key", "other_key")
+    counted = met.agg(F.count("*").alias("together")).where(F.col("together") >= support)
+    own = counted.where("artist_key = other_key").withColumnRenamed("together", "n")
+    return _lifts(counted.where("artist_key < other_key"), own, of_kind, shrinkage)
+
+
+def _lifts(pairs: DataFrame, own: DataFrame, of_kind: DataFrame, shrinkage: float) -> DataFrame:
+    other = own.select("kind", "other_key", F.col("n").alias("other_n"))
+    joined = (
+        pairs.join(own.select("kind", "artist_key", "n"), ["kind", "artist_key"], "inner")
+        .join(other, ["kind", "other_key"], "inner")
+        .join(F.broadcast(of_kind), "kind", "inner")
     )
     expected = F.col("n") * F.col("other_n") / F.col("baskets")
     lift = (F.col("together") + shrinkage) / (expected + shrinkage)
-    return met.select(
-        "artist_key", "other_key", "together", F.round(expected, 9).alias("expected"), F.round(lift, 9).alias("lift")
-    ).where("lift > 1")
+    rounded = [F.round(expected, 9).alias("expected"), F.round(lift, 9).alias("lift")]
+    return joined.select("kind", "artist_key", "other_key", "together", *rounded).where("lift > 1")
 
 
 def session_artists(sequences: DataFrame, artist_of_item: DataFrame) -> DataFrame:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
 from musicrec.schemas import AUDIO_FEATURES, TABLES
@@ -29,7 +29,7 @@ def made_up_baskets() -> pd.DataFrame:
     for basket in range(40):
         liked = [f"a{n}" for n in range(12) if rng.random() < (0.6 if (n + basket) % 2 else 0.15)]
         rows += [(basket, artist, rng.randint(1, 9)) for artist in liked]
-    return pd.DataFrame(rows, columns=["basket", "artist_key", "plays"])
+    return pd.DataFrame(rows, columns=["basket", "artist_key", "plays"]).astype({"basket": str})
 
 
 def brute_lifts(baskets: pd.DataFrame, support: int, shrinkage: float) -> dict[tuple[str, str], tuple[int, float]]:
@@ -44,20 +44,24 @@ def brute_lifts(baskets: pd.DataFrame, support: int, shrinkage: float) -> dict[t
     return found
 
 
-def lifts(edges: DataFrame) -> dict[tuple[str, str], tuple[int, float]]:
-    return {(row.artist_key, row.other_key): (row.together, row.lift) for row in edges.collect()}
+def lifts(rows: list[Row], kind: str) -> dict[tuple[str, str], tuple[int, float]]:
+    return {(row.artist_key, row.other_key): (row.together, row.lift) for row in rows if row.kind == kind}
 
 
 def test_lifts_are_those_of_a_brute_force_whatever_the_partitions(spark: SparkSession) -> None:
     baskets = made_up_baskets()
-    df = spark.createDataFrame(baskets)
-    found = lifts(pair_lifts(df, 100, 6, 2.0, seed=1))
+    few = baskets[baskets["basket"].astype(int) < 15]
+    df = spark.createDataFrame(pd.concat([baskets.assign(kind="many"), few.assign(kind="few")]))
+    rows = pair_lifts(df, 100, {"many": 6, "few": 3}, 2.0, seed=1).collect()
+    found = lifts(rows, "many")
+    assert lifts(rows, "few").keys() == brute_lifts(few, 3, 2.0).keys()
     expected = brute_lifts(baskets, 6, 2.0)
     assert found.keys() == expected.keys()
     assert len(found) > 15
     for pair, (together, lift) in expected.items():
         assert found[pair] == (together, pytest.approx(lift, abs=1e-8))
-    assert lifts(pair_lifts(df.repartition(7), 100, 6, 2.0, seed=1)) == found
+    again = pair_lifts(df.repartition(7), 100, {"many": 6, "few": 3}, 2.0, seed=1).collect()
+    assert sorted(again) == sorted(rows)
 
 
 def test_of_a_basket_the_most_played_count(spark: SparkSession) -> None:
@@ -70,7 +74,8 @@ def test_of_a_basket_the_most_played_count(spark: SparkSession) -> None:
     ]  # fmt: skip
     assert 10 < len(clear) < 40
     asked, expected = baskets[baskets["basket"].isin(clear)], kept[kept["basket"].isin(clear)]
-    assert lifts(pair_lifts(spark.createDataFrame(asked), 3, 1, 0.5, seed=1)) == {
+    found = pair_lifts(spark.createDataFrame(asked.assign(kind="any")), 3, {"any": 1}, 0.5, seed=1).collect()
+    assert lifts(found, "any") == {
         pair: (together, pytest.approx(lift, abs=1e-8))
         for pair, (together, lift) in brute_lifts(expected, 1, 0.5).items()
     }
