@@ -23,6 +23,7 @@ from musicrec.models.pca.fit import PcaParams
 from musicrec.models.ranker.params import RankerParams
 from musicrec.models.popularity.params import PopularityParams
 from musicrec.params import Params
+from musicrec.pipelines.analyse import AnalysesParams
 from musicrec.pipelines.settings import EvaluateParams, NeuralParams, RecommendParams, ShelfHybrids
 from musicrec.pipelines.similar import SimilarParams
 from musicrec.spark import SparkParams
@@ -143,6 +144,7 @@ class Config(Params):
     hybrid: ShelfHybrids
     recommend: RecommendParams = RecommendParams()
     evaluate: EvaluateParams = EvaluateParams()
+    analyses: AnalysesParams = AnalysesParams()
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:

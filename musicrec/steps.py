@@ -13,6 +13,7 @@ from musicrec.config import AttentionConfig, Config, LstmConfig
 from musicrec.io.listenbrainz import Dump, check_dumps, find_dumps
 from musicrec.io.runs import Run, Stage
 from musicrec.io.spotify import Catalogue, find_catalogues
+from musicrec.pipelines.analyse import analyse
 from musicrec.pipelines.build_silver import build_silver
 from musicrec.pipelines.evaluate import evaluate
 from musicrec.pipelines.ingest_listens import ingest_listens
@@ -124,6 +125,9 @@ def ranker_job(config: Config) -> RankerJob:
     files = config.lakehouse.files_folder / "ranker" / "retrievers"
     own = config.recommend
     return RankerJob(own.item, config.interactions, _fits(config), config.ranker, own.depth, files)
+def _analyse(run: Run, config: Config, sources: Sources) -> Stage:
+    has_sessions = config.sequences.session_gap_minutes > 0
+    return analyse(run, config.recommend.item, has_sessions, config.analyses)
 
 
 def _fits(config: Config) -> ModelFits:
@@ -157,6 +161,7 @@ STEPS: Mapping[str, Step] = {
     "train_popularity": _train_popularity,
     "recommend": _recommend,
     "evaluate": _evaluate,
+    "analyse": _analyse,
 }
 
 # Jobs of their own, which the nightly does not run.

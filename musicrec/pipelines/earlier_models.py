@@ -48,16 +48,13 @@ def published_on(run: Run, day: date, settings: Mapping[str, Mapping[str, Any]])
     found: dict[str, EmbeddingModel] = {}
     for row in sorted(rows, key=lambda row: (row.trained_at, row.run_id)):
         name = row.model
-        is_vectors = row.user_vectors_version is not None
-        if (
-            is_vectors
-            and name in settings
-            and has_settings(run, row.run_id, _JOBS.get(name, _OTHER_JOB), settings[name])
-        ):
-            users = vectors_of(run, name, "models.user_vectors", row.user_vectors_version)
-            found[name] = EmbeddingModel(
-                name, users, vectors_of(run, name, "models.item_vectors", row.item_vectors_version)
-            )
+        if name not in settings or row.user_vectors_version is None:
+            continue
+        if not has_settings(run, row.run_id, _JOBS.get(name, _OTHER_JOB), settings[name]):
+            continue
+        users = vectors_of(run, name, "models.user_vectors", row.user_vectors_version)
+        items = vectors_of(run, name, "models.item_vectors", row.item_vectors_version)
+        found[name] = EmbeddingModel(name, users, items)
     return found
 
 
