@@ -16,6 +16,7 @@ from musicrec.models.neural.ncf import NcfParams
 from musicrec.models.neural.ncf_rerank import ncf_rerank
 from musicrec.pipelines.settings import HYBRID, RERANKER, Shelf
 from musicrec.pipelines.training_data import TrainingData
+from musicrec.ranking.blocks import with_blocked, without_blocked
 from musicrec.ranking.fill import fill
 from musicrec.ranking.fusion import HybridParams, fuse
 from musicrec.ranking.topn import top_n
@@ -39,11 +40,12 @@ def candidate_lists(
     """Each model's, each baseline's and the hybrid's list of up to `depth` items, by name.
 
     Each is a DataFrame (user_idx, items array<int>, scores array<double>), best first, of the listeners of
-    `data.heard`. Only items that were played before `data.until` are offered. With `wanted` only that list is there.
+    `data.heard`, without what they block. Only items that were played before `data.until` are offered. With `wanted`
+    only that list is there.
     With `rerank` there is ALS's list in that order too.
     Lists that are read twice, by themselves and for the hybrid, are persisted.
     """
-    pairs, heard = data.interactions, data.heard
+    pairs, heard = data.interactions, with_blocked(data.heard, data.blocked, shelf)
     played = data.popular.select("item_idx")
     makers: dict[str, Callable[[], DataFrame]] = {
         name: partial(top_n, model, heard, depth, shelf, allowed_items=played) for name, model in models.items()
@@ -83,12 +85,13 @@ def filled_list(made: DataFrame, data: TrainingData, users: DataFrame, shelf: Sh
     items, the missing ones from the popular, where the catalogue allows. On `again` nothing can be added that the
     listener has not played, so a list may be shorter.
     """
+    made = without_blocked(made, data.blocked)
     if shelf == "again":
         first = [F.slice(column, 1, n).alias(column) for column in ("items", "scores")]
         kept = made.join(users, users.columns, "left_semi").select(*users.columns, *first)
         return kept.withColumn("filled", F.transform("items", lambda _: F.lit(False)))
     popular = data.popular.select("item_idx", popularity_score().alias("score"))
-    return fill(made, users, popular, data.heard, n)
+    return fill(made, users, popular, with_blocked(data.heard, data.blocked, shelf), n)
 
 
 def popularity_score() -> Column:

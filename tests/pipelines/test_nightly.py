@@ -156,6 +156,7 @@ def test_a_second_night_without_news_changes_nothing(night: Night) -> None:
     assert {row["job"] for row in night.rows("ops.runs") if row["started_at"] == last} <= {
         "ingest_listens",
         "ingest_tracks",
+        "ingest_feedback",
     }
 
 
