@@ -20,6 +20,7 @@ from musicrec.models.neural.ncf import NcfParams
 from musicrec.models.neural.presets import with_preset
 from musicrec.models.neural.training import PairTrainingParams, TrainingParams
 from musicrec.models.pca.fit import PcaParams
+from musicrec.models.ranker.params import RankerParams
 from musicrec.params import Params
 from musicrec.pipelines.settings import EvaluateParams, NeuralParams, RecommendParams, ShelfHybrids
 from musicrec.pipelines.similar import SimilarParams
@@ -137,6 +138,7 @@ class Config(Params):
     ncf: NcfConfig = NcfConfig()
     knn: KnnParams = KnnParams()
     similar: SimilarParams = SimilarParams()
+    ranker: RankerParams = RankerParams()
     hybrid: ShelfHybrids
     recommend: RecommendParams = RecommendParams()
     evaluate: EvaluateParams = EvaluateParams()

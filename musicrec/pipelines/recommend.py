@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from musicrec.io.runs import Run, Stage
-from musicrec.pipelines.lists import candidate_lists, filled_list
+from musicrec.models.embedding import EmbeddingModel
+from musicrec.models.knn.fit import fit_knn
+from musicrec.pipelines.lists import candidate_lists, filled_list, spread_list
 from musicrec.pipelines.publish import load_models, load_neighbours, load_reranker
+from musicrec.pipelines.ranking import RankerJob, Retrieval, content_vectors, load_ranker
 from musicrec.pipelines.settings import (
     EMBEDDING_MODELS,
     HYBRID,
     KNN,
+    RANKER,
     RERANKER,
     SHELVES,
+    USER_KNN,
     NeuralParams,
     RecommendParams,
     Shelf,
@@ -39,22 +45,35 @@ def recommend(
     hybrids: ShelfHybrids,
     neural: NeuralParams,
     files: Path,
+    ranker: RankerJob,
 ) -> Stage:
     """Replace the day's rows of gold.recommendations, all shelves at once, by what the newest models say."""
     models = load_models(run, (*EMBEDDING_MODELS, *neural.embeddings))
     rerank = load_reranker(run, files) if RERANKER in neural.models else None
     data = training_data(run, params.item, interaction)
-    by_knn = {shelf for shelf in SHELVES if _uses(KNN, params, hybrids, shelf)}
+    by_ranker = _uses(RANKER, params, hybrids, "discover")
+    by_knn = by_ranker or any(_uses(KNN, params, hybrids, shelf) for shelf in SHELVES)
     neighbours = load_neighbours(run, data.items) if by_knn else None
+    alike = (
+        fit_knn(data.interactions, ranker.fits.knn, "user")
+        if by_ranker and USER_KNN in ranker.params.retrievers
+        else None
+    )
+    stage = None
+    if by_ranker:
+        content = content_vectors(run, data, params.item)
+        stage = Retrieval(data, neighbours, content, ranker).stage(load_ranker(ranker, files))
     parts = run.lakehouse.spark.sparkContext.defaultParallelism * _PARTS_A_CORE
     users = _in_ranges(data.users, parts).persist()
     shelves = []
     for shelf in SHELVES:
         chosen = params.discover if shelf == "discover" else params.again
-        depth = max(params.depth, params.n) if chosen == HYBRID else params.n
+        needs_more = chosen in (HYBRID, RANKER) or params.diversity.changes_lists
+        depth = max(params.depth, params.n) if needs_more else params.n
         hybrid = hybrids.of(shelf)
-        made = candidate_lists(models, data, hybrid, shelf, depth, chosen, rerank, neighbours)[chosen]
-        lists = _reasoned(made, models[_EXPLAINED_BY].item_vectors, data, users, shelf, params.n)
+        second = stage if shelf == "discover" else None
+        made = candidate_lists(models, data, hybrid, shelf, depth, chosen, rerank, neighbours, alike, second)[chosen]
+        lists = _reasoned(made, models, data, users, shelf, params)
         shelves.append(lists.withColumns({"shelf": F.lit(shelf), "model": F.lit(chosen)}))
     # Joined and ordered a list at a time, not a row at a time; in the order of listeners, so that an app that asks for
     # one reads few row groups.
@@ -88,12 +107,20 @@ def _in_ranges(users: DataFrame, parts: int) -> DataFrame:
 
 
 def _reasoned(
-    made: DataFrame, item_vectors: DataFrame, data: TrainingData, users: DataFrame, shelf: Shelf, n: int
+    made: DataFrame,
+    models: Mapping[str, EmbeddingModel],
+    data: TrainingData,
+    users: DataFrame,
+    shelf: Shelf,
+    params: RecommendParams,
 ) -> DataFrame:
     """(user_idx, items, scores, filled, reasons) of one shelf, the arrays side by side."""
-    lists = filled_list(made, data, users.select("user_idx"), shelf, n)
+    if params.diversity.changes_lists:
+        lists = spread_list(made, data, users, shelf, params, models)
+    else:
+        lists = filled_list(made, data, users.select("user_idx"), shelf, params.n)
     if shelf == "discover":
-        return explain_discover(lists, data.heard, item_vectors, data.items, data.popular)
+        return explain_discover(lists, data.heard, models[_EXPLAINED_BY].item_vectors, data.items, data.popular)
     return explain_again(lists, data.heard, data.popular)
 
 
