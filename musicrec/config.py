@@ -57,8 +57,9 @@ class SourcesConfig(Params):
 
     listens: tuple[str, ...]
     tracks: tuple[str, ...] = ()
+    feedback: tuple[str, ...] = ()
 
-    @field_validator("listens", "tracks", mode="before")
+    @field_validator("listens", "tracks", "feedback", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Literal
 
 from musicrec.config import AttentionConfig, Config, LstmConfig
+from musicrec.io.feedback import FeedbackSource, find_feedback
 from musicrec.io.listenbrainz import Dump, check_dumps, find_dumps
 from musicrec.io.runs import Run, Stage
 from musicrec.io.spotify import Catalogue, find_catalogues
 from musicrec.pipelines.analyse import analyse
 from musicrec.pipelines.build_silver import build_silver
 from musicrec.pipelines.evaluate import evaluate
+from musicrec.pipelines.ingest_feedback import ingest_feedback
 from musicrec.pipelines.ingest_listens import ingest_listens
 from musicrec.pipelines.ingest_tracks import ingest_tracks
 from musicrec.pipelines.model_fits import ModelFits, PairFit, SequenceFit
@@ -47,6 +49,11 @@ class Sources:
         """The catalogue files."""
         return find_catalogues(self.config.sources.tracks)
 
+    @cached_property
+    def feedback(self) -> list[FeedbackSource]:
+        """What listeners said, in order of time."""
+        return find_feedback(self.config.sources.feedback, self.staging)
+
     def close(self) -> None:
         """Remove what was unpacked, and the folders above it that hold nothing else."""
         shutil.rmtree(self.staging, ignore_errors=True)
@@ -67,6 +74,10 @@ def _ingest_listens(run: Run, config: Config, sources: Sources) -> Stage:
 
 def _ingest_tracks(run: Run, config: Config, sources: Sources) -> Stage:
     return ingest_tracks(run, sources.catalogues)
+
+
+def _ingest_feedback(run: Run, config: Config, sources: Sources) -> Stage:
+    return ingest_feedback(run, sources.feedback)
 
 
 def _build_silver(run: Run, config: Config, sources: Sources) -> Stage:
@@ -117,6 +128,7 @@ def _evaluate(run: Run, config: Config, sources: Sources) -> Stage:
         config.evaluate,
         config.lakehouse.files_folder,
         config.ranker,
+        config.recommend,
     )
 
 
@@ -151,6 +163,7 @@ def _sequence_fit(kind: Literal["lstm", "attention"], own: LstmConfig | Attentio
 STEPS: Mapping[str, Step] = {
     "ingest_listens": _ingest_listens,
     "ingest_tracks": _ingest_tracks,
+    "ingest_feedback": _ingest_feedback,
     "build_silver": _build_silver,
     "train_als": _train_als,
     "train_pca": _train_pca,
@@ -169,4 +182,4 @@ ALONE: tuple[str, ...] = ("train_popularity",)
 NIGHTLY = tuple(step for step in STEPS if step not in ALONE)
 
 # These know by themselves what is new, and come before there is an as_of.
-INGEST = ("ingest_listens", "ingest_tracks")
+INGEST = ("ingest_listens", "ingest_tracks", "ingest_feedback")

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from musicrec.evaluation.bootstrap import BootstrapParams
 from musicrec.params import Params
+from musicrec.ranking.diversity import DiversityParams
 from musicrec.ranking.fusion import HybridParams
 from musicrec.transforms.interactions import ItemKind
 
@@ -23,6 +24,8 @@ USER_KNN = "user_knn"
 RANKER = "ranker"
 BASELINES = ("popular", "own_top", "artist_popular")
 HYBRID = "hybrid"
+# What the evaluation calls the lists that are published.
+PUBLISHED = "published"
 
 
 class RecommendParams(Params):
@@ -35,6 +38,7 @@ class RecommendParams(Params):
     depth : length of each model's list, from which the hybrid is fused; judged lists are as deep, and what lies
         further down counts as tied.
     discover, again : the list that is published on each shelf: a model, a baseline or `hybrid`.
+    diversity : how published lists are spread over artists.
     """
 
     n: int = Field(default=20, ge=1, le=1000)
@@ -46,6 +50,11 @@ class RecommendParams(Params):
     again: Literal["als", "pca", "lstm", "attention", "dot_bias", "ncf", "knn", "popular", "own_top", "hybrid"] = (
         "hybrid"
     )
+    diversity: DiversityParams = DiversityParams()
+
+    def of(self, shelf: Shelf) -> str:
+        """The list that is published on a shelf."""
+        return self.discover if shelf == "discover" else self.again
 
 
 class NeuralParams(Params):
