@@ -123,6 +123,11 @@ def _fits(config: Config) -> ModelFits:
     return ModelFits(config.als, config.pca, lstm, tuple(others), config.knn, refit_days)
 
 
+def model_fits(config: Config) -> ModelFits:
+    """What each model of a nightly with this configuration is fitted with."""
+    return _fits(config)
+
+
 def _sequence_fit(kind: Literal["lstm", "attention"], own: LstmConfig | AttentionConfig, config: Config) -> SequenceFit:
     return SequenceFit(kind, own.model, own.training, config.sequences, own.valid_days, own.trainers)
 
