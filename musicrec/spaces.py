@@ -79,7 +79,8 @@ def _dimension(key: str, value: Any, path: Path) -> Range | tuple[Any, ...]:
     try:
         return Range.model_validate(value)
     except ValidationError as error:
-        first = error.errors()[0]
+        # An unknown name first: it is why another one is missing.
+        first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
         name = ".".join(str(part) for part in first["loc"][:1])
         if first["type"] == "extra_forbidden":
             raise unknown_key(name, list(Range.model_fields), f"{path}: {key}") from None

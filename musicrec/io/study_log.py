@@ -64,7 +64,10 @@ class StudyLog:
             _drop_unfinished_line(path)
         # A lock that every file system has: links are not to be had on all of them.
         storage = JournalStorage(JournalFileBackend(str(path), JournalFileOpenLock(str(path))))
-        return optuna.create_study(storage=storage, study_name=_NAME, direction="maximize", load_if_exists=True)
+        try:
+            return optuna.load_study(storage=storage, study_name=_NAME)
+        except KeyError:  # it is not there yet
+            return optuna.create_study(storage=storage, study_name=_NAME, direction="maximize")
 
     def trials(self) -> dict[int, FrozenTrial]:
         """The finished trials by their number."""

@@ -142,7 +142,7 @@ def _propose(
     for trial in before:
         # The current settings are no point of a grid, and may lie outside the space.
         if trial.params and not (params.sampler == "grid" and trial.user_attrs["number"] == 0):
-            asker.add_trial(trial)
+            asker.add_trial(_as_told(trial))
     distributions = space.distributions()
     found = {}
     for number in numbers:
@@ -162,6 +162,18 @@ def _propose(
         own.user_attrs = {"number": number, "values": space.values(asked.params)}
         found[number] = own
     return found
+
+
+def _as_told(trial: FrozenTrial) -> FrozenTrial:
+    """A trial as samplers are told of it: TPE passes over failed ones, and would propose the like again and again."""
+    if trial.state != TrialState.FAIL:
+        return trial
+    return create_trial(
+        state=TrialState.PRUNED,
+        params=trial.params,
+        distributions=trial.distributions,
+        system_attrs=trial.system_attrs,
+    )
 
 
 def _sampler(space: Space, params: TuneParams, seed: int, number: int) -> BaseSampler:
