@@ -124,7 +124,8 @@ def _fits(config: Config) -> ModelFits:
             others.append(PairFit("dot_bias", own.model, own.training, own.valid_days))
         else:
             others.append(PairFit("ncf", config.ncf.model, config.ncf.training, config.ncf.valid_days))
-    return ModelFits(config.als, config.pca, _sequence_fit("lstm", config.lstm, config), tuple(others))
+    lstm, refit_days = _sequence_fit("lstm", config.lstm, config), config.similar.refit_days
+    return ModelFits(config.als, config.pca, lstm, tuple(others), config.knn, refit_days)
 
 
 def _sequence_fit(kind: Literal["lstm", "attention"], own: LstmConfig | AttentionConfig, config: Config) -> SequenceFit:

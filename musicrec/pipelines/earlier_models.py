@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 from pyspark.sql import DataFrame, Row
@@ -103,3 +103,20 @@ def vectors_of(run: Run, name: str, table: str, version: int) -> DataFrame:
     """A model's vectors as one run left them."""
     table_then = run.lakehouse.read(table, version, is_input=False)
     return table_then.where(F.col("model") == name).drop("model", "run_id")
+
+
+def neighbours_version(run: Run, day: date, refit_days: int, settings: Mapping[str, Any]) -> int | None:
+    """The Delta version of gold.similar_tracks that the night of `day` published with these settings, or left to stand;
+    None where there is none."""
+    lake, table = run.lakehouse, "gold.similar_tracks"
+    if not lake.exists(table) or not lake.exists("ops.runs"):
+        return None
+    first = day - timedelta(days=refit_days - 1)
+    jobs = lake.read("ops.runs").where((F.col("job") == "train_knn") & (F.col("status") == "ok"))
+    rows = jobs.where(F.col("as_of").between(F.lit(first), F.lit(day))).collect()
+    found = None
+    for row in sorted(rows, key=lambda row: (row.as_of, row.started_at, row.run_id)):
+        config = json.loads(row.config)
+        if table in row.tables_written and all(_at(config, key) == value for key, value in settings.items()):
+            found = row.tables_written[table]
+    return found

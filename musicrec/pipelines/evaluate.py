@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
-from functools import partial, reduce
+from datetime import timedelta
+from functools import reduce
 from pathlib import Path
 
 from pyspark.sql import DataFrame
@@ -16,16 +15,10 @@ from musicrec.evaluation.leaks import check_no_leak
 from musicrec.evaluation.splits import relevant_items, split_at, with_candidates
 from musicrec.evaluation.summary import EvaluationParams, summarise
 from musicrec.io.runs import Run, Stage
-from musicrec.models.embedding import EmbeddingModel
-from musicrec.models.neural.dot_bias import dot_bias_vectors
-from musicrec.models.neural.ncf import NcfParams
-from musicrec.pipelines.earlier_models import published_on, settings_of
-from musicrec.pipelines.fit_pairs import fit_pair_model
-from musicrec.pipelines.fit_sequence import fit_sequence_model
-from musicrec.pipelines.fitting import fit_als_model, fit_pca_model
-from musicrec.pipelines.lists import Rerank, candidate_lists, filled_list, ncf_order, unpersist
-from musicrec.pipelines.model_fits import ModelFits, PairFit, SequenceFit
-from musicrec.pipelines.settings import RERANKER, SHELVES, EvaluateParams, Shelf, ShelfHybrids
+from musicrec.pipelines.lists import candidate_lists, filled_list, unpersist
+from musicrec.pipelines.model_fits import ModelFits
+from musicrec.pipelines.models_at import ModelsAt, models_at
+from musicrec.pipelines.settings import SHELVES, EvaluateParams, Shelf, ShelfHybrids
 from musicrec.pipelines.training_data import TrainingData, midnight, training_data
 from musicrec.ranking.fusion import HybridParams
 from musicrec.transforms.interactions import InteractionParams, ItemKind, heard_items, indexed_plays
@@ -62,18 +55,9 @@ def evaluate(
     if tested.isEmpty():
         raise InputError("table silver.listens", f"listens from {split} on, to test with", "none")
     listeners = tested.select("user_idx").distinct().persist()
-    models = _models(run, data, split, item, interaction, fits, files)
-    rerank = _reranker(run, data, fits, files)
-    models = {
-        name: EmbeddingModel(
-            name,
-            model.user_vectors.join(listeners, "user_idx", "left_semi").persist(),
-            model.item_vectors.persist(),
-        )
-        for name, model in models.items()
-    }
+    models = models_at(run, data, item, interaction, fits, files / "evaluate").of(listeners)
     own = replace(data, heard=heard_items(data.interactions.join(listeners, "user_idx", "left_semi")).persist())
-    scores = [_judge(run, models, rerank, own, tested, hybrids.of(shelf), shelf, depth, params) for shelf in SHELVES]
+    scores = [_judge(run, models, own, tested, hybrids.of(shelf), shelf, depth, params) for shelf in SHELVES]
     rows = reduce(DataFrame.unionByName, scores)
     marks = {"as_of": F.lit(run.day), "run_id": F.lit(run.run_id), "split_at": F.lit(split)}
     lake.overwrite("gold.evaluation", rows.withColumns(marks), where=f"as_of = '{run.day}'")
@@ -93,50 +77,9 @@ def _sample(run: Run, tested: DataFrame, most: int) -> DataFrame:
     return tested.join(drawn, "user_idx", "left_semi")
 
 
-def _models(
-    run: Run,
-    data: TrainingData,
-    split: datetime,
-    item: ItemKind,
-    interaction: InteractionParams,
-    fits: ModelFits,
-    files: Path,
-) -> dict[str, EmbeddingModel]:
-    """Each model as it was or would have been published at the split."""
-    makers: dict[str, Callable[[], EmbeddingModel]] = {
-        "als": lambda: fit_als_model(run, data, fits.als),
-        "pca": lambda: fit_pca_model(run, data, fits.pca).embedding,
-    }
-    for fit in fits.neural:
-        if fit.kind != RERANKER:
-            makers[fit.kind] = partial(_neural_vectors, run, data, fit, files / "evaluate" / fit.kind)
-    standing: dict[str, EmbeddingModel] = {}
-    if split == midnight(split.date()):
-        standing = published_on(run, split.date(), settings_of(item, interaction, fits))
-    fitted = sorted(makers.keys() - standing.keys())
-    run.log.info("evaluate: models", of_the_night_before=sorted(standing), fitted=fitted)
-    return {name: standing[name] if name in standing else make() for name, make in makers.items()}
-
-
-def _neural_vectors(run: Run, data: TrainingData, fit: SequenceFit | PairFit, folder: Path) -> EmbeddingModel:
-    if isinstance(fit, SequenceFit):
-        return fit_sequence_model(run, data, fit, folder)[0]
-    return dot_bias_vectors(run.lakehouse.spark, fit_pair_model(run, data, fit, folder).weights)
-
-
-def _reranker(run: Run, data: TrainingData, fits: ModelFits, files: Path) -> Rerank | None:
-    """NCF as it would have been published at the split; None where the configuration does not name it."""
-    for fit in fits.others:
-        if fit.kind == RERANKER and isinstance(fit.model, NcfParams):
-            weights = fit_pair_model(run, data, fit, files / "evaluate" / RERANKER).weights
-            return ncf_order(run, weights, fit.model)
-    return None
-
-
 def _judge(
     run: Run,
-    models: dict[str, EmbeddingModel],
-    rerank: Rerank | None,
+    models: ModelsAt,
     data: TrainingData,
     tested: DataFrame,
     hybrid: HybridParams,
@@ -148,7 +91,9 @@ def _judge(
     relevant = relevant_items(tested, data.heard, shelf)
     catalogue = _catalogue(data).persist()
     judged = with_candidates(relevant, data.heard, catalogue, shelf).persist()
-    lists = candidate_lists(models, data, hybrid, shelf, depth, rerank=rerank)
+    lists = candidate_lists(
+        models.vectors, data, hybrid, shelf, depth, rerank=models.rerank, neighbours=models.neighbours
+    )
     names = run.lakehouse.spark.createDataFrame([(name,) for name in sorted(lists)], "model string")
     made = [rows.select(F.lit(name).alias("model"), "user_idx", "items", "scores") for name, rows in lists.items()]
     of_all = reduce(DataFrame.unionByName, made)

@@ -11,10 +11,11 @@ from pyspark.sql import functions as F
 from musicrec.evaluation.baselines import artist_popular_lists, own_top_lists, popular_lists
 from musicrec.io.runs import Run
 from musicrec.models.embedding import EmbeddingModel
+from musicrec.models.knn.lists import knn_lists
 from musicrec.models.neural.checkpoint import Weights
 from musicrec.models.neural.ncf import NcfParams
 from musicrec.models.neural.ncf_rerank import ncf_rerank
-from musicrec.pipelines.settings import HYBRID, RERANKER, Shelf
+from musicrec.pipelines.settings import HYBRID, KNN, RERANKER, Shelf
 from musicrec.pipelines.training_data import TrainingData
 from musicrec.ranking.fill import fill
 from musicrec.ranking.fusion import HybridParams, fuse
@@ -35,12 +36,13 @@ def candidate_lists(
     depth: int,
     wanted: str | None = None,
     rerank: Rerank | None = None,
+    neighbours: DataFrame | None = None,
 ) -> Lists:
     """Each model's, each baseline's and the hybrid's list of up to `depth` items, by name.
 
     Each is a DataFrame (user_idx, items array<int>, scores array<double>), best first, of the listeners of
     `data.heard`. Only items that were played before `data.until` are offered. With `wanted` only that list is there.
-    With `rerank` there is ALS's list in that order too.
+    With `rerank` there is ALS's list in that order too, with `neighbours` (of items, as `fit_knn` gives them) kNN's.
     Lists that are read twice, by themselves and for the hybrid, are persisted.
     """
     pairs, heard = data.interactions, data.heard
@@ -51,6 +53,9 @@ def candidate_lists(
     if rerank is not None:
         of_als, in_order = makers["als"], rerank
         makers[RERANKER] = lambda: in_order(of_als())
+    if neighbours is not None:
+        own = pairs.join(heard.select("user_idx"), "user_idx", "left_semi")
+        makers[KNN] = partial(knn_lists, neighbours, own, heard, depth, shelf)
     makers["popular"] = partial(popular_lists, data.popular, heard.select("user_idx"), heard, depth, shelf)
     makers["artist_popular"] = partial(artist_popular_lists, pairs, data.popular, data.items, heard, depth, shelf)
     if shelf == "again":

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from musicrec.models.als.params import AlsParams
+from musicrec.models.knn.matrix import KnnParams
 from musicrec.models.neural.dot_bias import DotBiasParams
 from musicrec.models.neural.ncf import NcfParams
 from musicrec.models.neural.next_track import NextTrackParams
@@ -60,12 +61,15 @@ class ModelFits:
     als, pca : settings of the matrix models.
     lstm : of the sequence model that every nightly trains.
     others : of the neural models that the configuration names besides.
+    knn : of the nearest neighbours, and knn_refit_days from one set of them to the next.
     """
 
     als: AlsParams
     pca: PcaParams
     lstm: SequenceFit
     others: tuple[SequenceFit | PairFit, ...] = ()
+    knn: KnnParams = field(default_factory=KnnParams)
+    knn_refit_days: int = 1
 
     @property
     def neural(self) -> tuple[SequenceFit | PairFit, ...]:

@@ -16,7 +16,7 @@ from musicrec.models.embedding import EmbeddingModel
 from musicrec.models.neural.ncf import NcfParams
 from musicrec.params import Params
 from musicrec.pipelines.lists import Rerank, ncf_order
-from musicrec.pipelines.settings import RERANKER
+from musicrec.pipelines.settings import KNN, RERANKER
 
 
 def publish(run: Run, model: EmbeddingModel, params: Params, rows_in: int, files: str) -> Stage:
@@ -70,6 +70,34 @@ def load_models(run: Run, names: tuple[str, ...]) -> Mapping[str, EmbeddingModel
 def load_vectors(run: Run, name: str, table: str) -> DataFrame:
     """One model's rows of models.user_vectors or models.item_vectors."""
     return run.lakehouse.read(f"models.{table}").where(F.col("model") == name).drop("model", "run_id")
+
+
+def load_neighbours(run: Run, items: DataFrame, version: int | None = None) -> DataFrame:
+    """Each item's nearest neighbours from gold.similar_tracks, as `fit_knn` gave them.
+
+    Parameters
+    ----------
+    items : DataFrame (item_idx, item_id) of the kind of item that they were found for.
+    version : of the table; the newest where None.
+
+    Raises
+    ------
+    TableMissingError, InputError : they were never found.
+    """
+    table = "gold.similar_tracks"
+    rows = run.lakehouse.read(table, version, is_input=version is None).where(F.col("model") == KNN)
+    if rows.isEmpty():
+        raise InputError(f"table {table} at {run.lakehouse.location(table)}", "neighbours by the model knn", "none")
+    asked = items.select("item_idx", F.col("item_id").alias("item"))
+    similar = items.select(F.col("item_idx").alias("similar_idx"), F.col("item_id").alias("similar"))
+    pairs = (
+        rows.select("item", "similar", "rank", "score").join(asked, "item", "inner").join(similar, "similar", "inner")
+    )
+    entries = F.array_sort(F.collect_list(F.struct("rank", "similar_idx", "score"))).alias("entries")
+    lists = pairs.groupBy("item_idx").agg(entries)
+    return lists.select(
+        "item_idx", F.col("entries.similar_idx").alias("neighbours"), F.col("entries.score").alias("scores")
+    )
 
 
 def load_reranker(run: Run, files: Path) -> Rerank:

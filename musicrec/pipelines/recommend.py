@@ -9,10 +9,11 @@ from pyspark.sql import functions as F
 
 from musicrec.io.runs import Run, Stage
 from musicrec.pipelines.lists import candidate_lists, filled_list
-from musicrec.pipelines.publish import load_models, load_reranker
+from musicrec.pipelines.publish import load_models, load_neighbours, load_reranker
 from musicrec.pipelines.settings import (
     EMBEDDING_MODELS,
     HYBRID,
+    KNN,
     RERANKER,
     SHELVES,
     NeuralParams,
@@ -43,13 +44,16 @@ def recommend(
     models = load_models(run, (*EMBEDDING_MODELS, *neural.embeddings))
     rerank = load_reranker(run, files) if RERANKER in neural.models else None
     data = training_data(run, params.item, interaction)
+    by_knn = {shelf for shelf in SHELVES if _uses(KNN, params, hybrids, shelf)}
+    neighbours = load_neighbours(run, data.items) if by_knn else None
     parts = run.lakehouse.spark.sparkContext.defaultParallelism * _PARTS_A_CORE
     users = _in_ranges(data.users, parts).persist()
     shelves = []
     for shelf in SHELVES:
         chosen = params.discover if shelf == "discover" else params.again
         depth = max(params.depth, params.n) if chosen == HYBRID else params.n
-        made = candidate_lists(models, data, hybrids.of(shelf), shelf, depth, wanted=chosen, rerank=rerank)[chosen]
+        hybrid = hybrids.of(shelf)
+        made = candidate_lists(models, data, hybrid, shelf, depth, chosen, rerank, neighbours)[chosen]
         lists = _reasoned(made, models[_EXPLAINED_BY].item_vectors, data, users, shelf, params.n)
         shelves.append(lists.withColumns({"shelf": F.lit(shelf), "model": F.lit(chosen)}))
     # Joined and ordered a list at a time, not a row at a time; in the order of listeners, so that an app that asks for
@@ -69,6 +73,12 @@ def recommend(
     run.metric("rows_filled", filled)
     users.unpersist()
     return Stage(data.users.count(), rows_out, f"{listeners:,} listeners, {filled:,} rows filled from the popular")
+
+
+def _uses(name: str, params: RecommendParams, hybrids: ShelfHybrids, shelf: Shelf) -> bool:
+    """Whether a shelf's lists are made of this model's."""
+    chosen = params.discover if shelf == "discover" else params.again
+    return chosen == name or (chosen == HYBRID and hybrids.of(shelf).weights.get(name, 0.0) > 0)
 
 
 def _in_ranges(users: DataFrame, parts: int) -> DataFrame:

@@ -18,6 +18,7 @@ SHELVES: tuple[Shelf, ...] = ("discover", "again")
 EMBEDDING_MODELS = ("als", "pca", "lstm")
 NeuralModel = Literal["attention", "dot_bias", "ncf"]
 RERANKER = "ncf"
+KNN = "knn"
 BASELINES = ("popular", "own_top", "artist_popular")
 HYBRID = "hybrid"
 
@@ -37,10 +38,12 @@ class RecommendParams(Params):
     n: int = Field(default=20, ge=1, le=1000)
     item: ItemKind = "recording"
     depth: int = Field(default=500, ge=1)
-    discover: Literal["als", "pca", "lstm", "attention", "dot_bias", "ncf", "popular", "artist_popular", "hybrid"] = (
+    discover: Literal[
+        "als", "pca", "lstm", "attention", "dot_bias", "ncf", "knn", "popular", "artist_popular", "hybrid"
+    ] = "hybrid"
+    again: Literal["als", "pca", "lstm", "attention", "dot_bias", "ncf", "knn", "popular", "own_top", "hybrid"] = (
         "hybrid"
     )
-    again: Literal["als", "pca", "lstm", "attention", "dot_bias", "ncf", "popular", "own_top", "hybrid"] = "hybrid"
 
 
 class NeuralParams(Params):

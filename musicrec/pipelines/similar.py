@@ -18,11 +18,10 @@ from musicrec.models.knn.matrix import KnnParams
 from musicrec.params import Params
 from musicrec.pipelines.earlier_models import has_settings
 from musicrec.pipelines.publish import load_vectors
+from musicrec.pipelines.settings import KNN
 from musicrec.pipelines.training_data import TrainingData, training_data
 from musicrec.ranking.topn import top_n
 from musicrec.transforms.interactions import InteractionParams, ItemKind
-
-KNN = "knn"
 
 
 class SimilarParams(Params):

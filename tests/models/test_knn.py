@@ -142,13 +142,15 @@ def test_lists_and_scores_are_the_dense_product(spark: SparkSession, side: Side)
     heard = [[*np.flatnonzero(row).tolist(), 1, 10_000] for row in weights]
     heard[4], heard[5] = list(range(ITEMS)), []
     rows = [(u, own) for u, own in enumerate(heard) if u != 5]
-    lists = knn_lists(
-        neighbours, pairs.repartition(5), spark.createDataFrame(rows, "user_idx int, heard array<int>"), n
-    )
+    known_items = spark.createDataFrame(rows, "user_idx int, heard array<int>")
+    lists = knn_lists(neighbours, pairs.repartition(5), known_items, n)
+    is_heard = np.zeros_like(scores)
     for user, own in enumerate(heard):
-        scores[user, [i for i in own if i < ITEMS]] = 0
-    assert_same(lists_of(lists, "user_idx", "items"), ranked(scores, n))
+        is_heard[user, [i for i in own if i < ITEMS]] = 1
+    assert_same(lists_of(lists, "user_idx", "items"), ranked(scores * (1 - is_heard), n))
     assert lists_of(lists, "user_idx", "items")[4] == []
+    again = knn_lists(neighbours, pairs, known_items, n, "again")
+    assert_same(lists_of(again, "user_idx", "items"), ranked(scores * is_heard, n))
     neighbours.unpersist()
 
 

@@ -17,12 +17,12 @@ from musicrec.entry import run_steps
 from musicrec.io import run_log
 from musicrec.io.artifacts import load_model
 from musicrec.io.tables import Lakehouse
-from musicrec.pipelines import build_silver, earlier_build, evaluate
+from musicrec.pipelines import build_silver, earlier_build, models_at
 from tests.catalogues import write_catalogue
 from tests.conftest import ROOT
 from tests.dumps import listen, write_spark_dump
 
-TRAIN = ["train_als", "train_pca", "train_sequence"]
+TRAIN = ["train_als", "train_pca", "train_sequence", "train_knn"]
 SMALL = (
     "als.rank=4",
     "pca.components=3",
@@ -87,9 +87,8 @@ def nights(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory, code: 
     write_spark_dump(base / "dumps" / "incremental-dump-2", [*first[-8:], *plays(6)], end="2021-08-07")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(build_silver, "resolve_spellings", refuse)
-        patch.setattr(evaluate, "fit_als_model", refuse)
-        patch.setattr(evaluate, "fit_pca_model", refuse)
-        patch.setattr(evaluate, "fit_sequence_model", refuse)
+        for fit in ("fit_als_model", "fit_pca_model", "fit_sequence_model", "fit_knn"):
+            patch.setattr(models_at, fit, refuse)
         made.run(["ingest_listens", "build_silver", *TRAIN, "evaluate"])
     return made
 
@@ -125,7 +124,7 @@ def test_silver_that_grew_is_silver_built_at_once(nights: Nights, spark: SparkSe
 def test_the_night_before_is_judged_and_gone_on_from(nights: Nights) -> None:
     metrics = nights.rows("gold.evaluation", "as_of", "shelf", "model", "metric", "k", "listeners")
     assert {row[0] for row in metrics} == {date(2021, 8, 7)}
-    assert {row[2] for row in metrics} >= {"als", "pca", "lstm", "hybrid", "popular"}
+    assert {row[2] for row in metrics} >= {"als", "pca", "lstm", "knn", "hybrid", "popular"}
     assert max(row[5] for row in metrics) <= 7
     weights, facts = load_model(nights.base / "lakehouse" / "files" / "lstm" / "model")
     before, earlier = load_model(nights.base / "lakehouse" / "files" / "lstm" / "previous")
@@ -135,9 +134,10 @@ def test_the_night_before_is_judged_and_gone_on_from(nights: Nights) -> None:
 
 
 def test_other_settings_are_fitted_anew(nights: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluate, "fit_als_model", refuse)
-    with pytest.raises(AssertionError, match="none before it"):
-        nights.run(["evaluate"], "als.rank=5")
+    for fit, setting in (("fit_als_model", "als.rank=5"), ("fit_knn", "knn.k=7")):
+        monkeypatch.setattr(models_at, fit, refuse)
+        with pytest.raises(AssertionError, match="none before it"):
+            nights.run(["evaluate"], setting)
 
 
 def test_a_night_run_again_starts_from_the_same_model(nights: Nights) -> None:

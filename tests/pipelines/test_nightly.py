@@ -206,7 +206,7 @@ def test_evaluation_has_every_model_metric_and_shelf(night: Night) -> None:
     discover = {row["model"] for row in rows if row["shelf"] == "discover"}
     again = {row["model"] for row in rows if row["shelf"] == "again"}
     neural = {"lstm", "attention", "dot_bias", "ncf"}
-    assert discover == {"als", "pca", "popular", "artist_popular", "hybrid"} | neural
+    assert discover == {"als", "pca", "knn", "popular", "artist_popular", "hybrid"} | neural
     assert again == discover | {"own_top"}
     names = {(row["metric"], row["k"]) for row in rows}
     at_k = (

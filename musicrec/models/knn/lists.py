@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -17,13 +17,18 @@ from musicrec.models.knn.fit import lists_batch
 from musicrec.models.shared_arrays import SharedArrays
 
 Array = NDArray[Any]
+Shelf = Literal["discover", "again"]
+# A matrix by rows: starts, columns, values.
+Sparse = tuple[Array, Array, Array]
 
 # Listeners whose lists come out of a task together.
 _LISTENERS = 1024
 
 
-def knn_lists(neighbours: DataFrame, interactions: DataFrame, heard: DataFrame, n: int) -> DataFrame:
-    """The n items with the highest scores that each listener has not heard, exactly.
+def knn_lists(
+    neighbours: DataFrame, interactions: DataFrame, heard: DataFrame, n: int, shelf: Shelf = "discover"
+) -> DataFrame:
+    """The n items with the highest scores that each listener has not heard, for `again` of those they have, exactly.
 
     From neighbours of items: the score of i is Σ weight_uj × similarity_ij over the listener's items j that are
     neighbours of i (Deshpande and Karypis, "Item-based top-N recommendation algorithms", 2004). From neighbours of
@@ -37,6 +42,7 @@ def knn_lists(neighbours: DataFrame, interactions: DataFrame, heard: DataFrame, 
     interactions : DataFrame (user_idx int, item_idx int, weight double > 0), one row per pair.
     heard : DataFrame (user_idx int, heard array<int>), one row per listener; one without a row has heard nothing.
     n : length of the lists.
+    shelf : which of the items a listener may get.
 
     Returns
     -------
@@ -71,12 +77,39 @@ def knn_lists(neighbours: DataFrame, interactions: DataFrame, heard: DataFrame, 
                 last = min(first + _LISTENERS, len(users))
                 right = (a["starts"], a["columns"], a["values"])
                 undivided = (nothing, nothing, 0.0)
-                found = top_products(first, last, *left, *right, *undivided, out_starts, out, a["names"], n)
+                if shelf == "again":
+                    found = _of_heard(first, last, left, right, (out_starts, out), a["names"], n)
+                else:
+                    found = top_products(first, last, *left, *right, *undivided, out_starts, out, a["names"], n)
                 yield lists_batch(users[first:last], "user_idx", "items", *found)
 
     known = heard.select("user_idx", F.col("heard").cast("array<int>").alias("heard"))
     columns = own.join(known, "user_idx", "left").select("user_idx", "terms", "factors", "heard")
     return columns.mapInArrow(rank, "user_idx int, items array<int>, scores array<double>")
+
+
+def _of_heard(
+    first: int, last: int, left: Sparse, right: Sparse, heard: tuple[Array, Array], names: Array, n: int
+) -> tuple[Array, Array, Array]:
+    """What `top_products` gives, of no columns but those heard: the counts, names and scores of each row's n best."""
+    size, columns = last - first, len(names)
+    matrix = csr_matrix((right[2], right[1], right[0]), (len(right[0]) - 1, columns))
+    inside = slice(left[0][first], left[0][last])
+    own = csr_matrix(
+        (left[2][inside], left[1][inside], left[0][first : last + 1] - inside.start), (size, len(right[0]) - 1)
+    )
+    found = (own @ matrix).tocoo()
+    heard_rows = np.repeat(np.arange(size, dtype=np.int64), np.diff(heard[0][first : last + 1]))
+    is_heard = np.isin(
+        found.row.astype(np.int64) * columns + found.col,
+        heard_rows * columns + heard[1][heard[0][first] : heard[0][last]],
+    )
+    scores = np.round(found.data, 6)
+    order = np.lexsort((names[found.col], -scores, found.row))
+    order = order[(found.data[order] > 0) & is_heard[order]]
+    rows = found.row[order]
+    order = order[np.arange(len(rows)) - np.searchsorted(rows, rows) < n]
+    return np.bincount(found.row[order], minlength=size), names[found.col[order]], scores[order]
 
 
 def _item_side(neighbours: DataFrame) -> tuple[Array, Array, csr_matrix]:

@@ -1,0 +1,130 @@
+"""Every model as it was, or would have been, published at a time: to be judged, or learnt from, on what came after."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from datetime import date
+from functools import partial
+from pathlib import Path
+
+from pyspark.sql import DataFrame
+
+from musicrec.io.runs import Run
+from musicrec.models.embedding import EmbeddingModel
+from musicrec.models.knn.fit import fit_knn
+from musicrec.models.neural.dot_bias import dot_bias_vectors
+from musicrec.models.neural.ncf import NcfParams
+from musicrec.pipelines.earlier_models import neighbours_version, published_on, settings_of
+from musicrec.pipelines.fit_pairs import fit_pair_model
+from musicrec.pipelines.fit_sequence import fit_sequence_model
+from musicrec.pipelines.fitting import fit_als_model, fit_pca_model
+from musicrec.pipelines.lists import Rerank, ncf_order
+from musicrec.pipelines.model_fits import ModelFits, PairFit, SequenceFit
+from musicrec.pipelines.publish import load_neighbours
+from musicrec.pipelines.settings import KNN, RERANKER
+from musicrec.pipelines.training_data import TrainingData, midnight
+from musicrec.transforms.interactions import InteractionParams, ItemKind
+
+
+@dataclass(frozen=True)
+class ModelsAt:
+    """The models of one time.
+
+    Attributes
+    ----------
+    vectors : the embedding models, by name.
+    neighbours : of items, as `fit_knn` gives them; None where they were not wanted.
+    rerank : NCF; None where the configuration does not name it.
+    """
+
+    vectors: dict[str, EmbeddingModel]
+    neighbours: DataFrame | None
+    rerank: Rerank | None
+
+    def of(self, listeners: DataFrame) -> ModelsAt:
+        """With the vectors of these listeners only, all of it persisted; `listeners` is DataFrame (user_idx)."""
+        vectors = {}
+        for name, model in self.vectors.items():
+            users = model.user_vectors.join(listeners, "user_idx", "left_semi").persist()
+            vectors[name] = EmbeddingModel(name, users, model.item_vectors.persist())
+        return ModelsAt(vectors, self.neighbours.persist() if self.neighbours else None, self.rerank)
+
+    def release(self) -> None:
+        """Let Spark forget what `of` has persisted."""
+        for model in self.vectors.values():
+            model.user_vectors.unpersist()
+            model.item_vectors.unpersist()
+        if self.neighbours:
+            self.neighbours.unpersist()
+
+
+def models_at(
+    run: Run,
+    data: TrainingData,
+    item: ItemKind,
+    interaction: InteractionParams,
+    fits: ModelFits,
+    files: Path,
+    wanted: Collection[str] | None = None,
+) -> ModelsAt:
+    """Each model as of `data.until`.
+
+    Where a night ended then, with the same settings, it is the one that night published: what it says was said before
+    anything later was played. Others are fitted on `data` by the code that fits the published ones.
+
+    Parameters
+    ----------
+    files : folder for what fitting a neural model leaves behind.
+    wanted : names of the models; None for all.
+    """
+    makers: dict[str, Callable[[], EmbeddingModel]] = {
+        "als": lambda: fit_als_model(run, data, fits.als),
+        "pca": lambda: fit_pca_model(run, data, fits.pca).embedding,
+    }
+    for fit in fits.neural:
+        if fit.kind != RERANKER:
+            makers[fit.kind] = partial(_neural_vectors, run, data, fit, files / fit.kind)
+    makers = {name: make for name, make in makers.items() if wanted is None or name in wanted}
+    day = data.until.date() if data.until == midnight(data.until.date()) else None
+    settings = settings_of(item, interaction, fits)
+    settings = {name: own for name, own in settings.items() if name in makers}
+    standing = published_on(run, day, settings) if day and settings else {}
+    fitted = sorted(makers.keys() - standing.keys())
+    run.log.info("models", until=str(data.until), of_the_night_before=sorted(standing), fitted=fitted)
+    vectors = {name: standing[name] if name in standing else make() for name, make in makers.items()}
+    neighbours = None
+    if wanted is None or KNN in wanted:
+        neighbours = _neighbours(run, data, day, item, interaction, fits)
+    rerank = _reranker(run, data, fits, files) if wanted is None or RERANKER in wanted else None
+    return ModelsAt(vectors, neighbours, rerank)
+
+
+def _neural_vectors(run: Run, data: TrainingData, fit: SequenceFit | PairFit, folder: Path) -> EmbeddingModel:
+    if isinstance(fit, SequenceFit):
+        return fit_sequence_model(run, data, fit, folder)[0]
+    return dot_bias_vectors(run.lakehouse.spark, fit_pair_model(run, data, fit, folder).weights)
+
+
+def _neighbours(
+    run: Run, data: TrainingData, day: date | None, item: ItemKind, interaction: InteractionParams, fits: ModelFits
+) -> DataFrame:
+    settings = {
+        "recommend.item": item,
+        "interactions": interaction.model_dump(mode="json"),
+        "knn": fits.knn.model_dump(mode="json"),
+    }
+    version = neighbours_version(run, day, fits.knn_refit_days, settings) if day else None
+    if version is None:
+        return fit_knn(data.interactions, fits.knn)
+    run.log.info("neighbours as they stood", on=str(day), version=version)
+    return load_neighbours(run, data.items, version)
+
+
+def _reranker(run: Run, data: TrainingData, fits: ModelFits, files: Path) -> Rerank | None:
+    """NCF as it would have been published then."""
+    for fit in fits.others:
+        if fit.kind == RERANKER and isinstance(fit.model, NcfParams):
+            weights = fit_pair_model(run, data, fit, files / RERANKER).weights
+            return ncf_order(run, weights, fit.model)
+    return None
