@@ -96,7 +96,7 @@ def test_features_are_as_pandas_makes_them(spark: SparkSession) -> None:
     assert "t59" not in found.index
     assert [list(names) for names in found["imputed"]] == list(wanted["imputed"])
     numbers = [c for c in wanted.columns if c in TABLES["silver.track_features"].columns and c in found.columns]
-    numbers = [c for c in numbers if c in (*AUDIO_FEATURES, "tempo_folded") or "_" in c and "key" not in c]
+    numbers = [c for c in numbers if c in (*AUDIO_FEATURES, "tempo_folded") or ("_" in c and "key" not in c)]
     assert len(numbers) == 15
     np.testing.assert_allclose(found[numbers].astype(float), wanted[numbers].astype(float), rtol=1e-12)
     assert set(found["artist_key"]) == {"band"}
