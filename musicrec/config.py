@@ -18,6 +18,7 @@ from musicrec.models.neural.ncf import NcfParams
 from musicrec.models.neural.presets import with_preset
 from musicrec.models.neural.training import PairTrainingParams, TrainingParams
 from musicrec.models.pca.fit import PcaParams
+from musicrec.models.ranker.params import RankerParams
 from musicrec.params import Params
 from musicrec.pipelines.content import ContentParams
 from musicrec.pipelines.settings import EvaluateParams, NeuralParams, RecommendParams, ShelfHybrids
@@ -138,6 +139,7 @@ class Config(Params):
     knn: KnnParams = KnnParams()
     similar: SimilarParams = SimilarParams()
     content: ContentParams = ContentParams()
+    ranker: RankerParams = RankerParams()
     hybrid: ShelfHybrids
     recommend: RecommendParams = RecommendParams()
     evaluate: EvaluateParams = EvaluateParams()

@@ -19,10 +19,12 @@ from musicrec.pipelines.evaluate import evaluate
 from musicrec.pipelines.ingest_listens import ingest_listens
 from musicrec.pipelines.ingest_tracks import ingest_tracks
 from musicrec.pipelines.model_fits import ModelFits, PairFit, SequenceFit
+from musicrec.pipelines.ranking import RankerJob
 from musicrec.pipelines.recommend import recommend
 from musicrec.pipelines.similar import train_knn
 from musicrec.pipelines.train import train_als, train_pca
 from musicrec.pipelines.train_neural import train_neural, train_sequence
+from musicrec.pipelines.train_ranker import train_ranker
 
 
 @dataclass
@@ -96,9 +98,13 @@ def _train_knn(run: Run, config: Config, sources: Sources) -> Stage:
     return train_knn(run, config.recommend.item, config.interactions, config.knn, config.similar)
 
 
+def _train_ranker(run: Run, config: Config, sources: Sources) -> Stage:
+    return train_ranker(run, ranker_job(config), config.lakehouse.files_folder)
+
+
 def _recommend(run: Run, config: Config, sources: Sources) -> Stage:
-    files = config.lakehouse.files_folder
-    return recommend(run, config.interactions, config.recommend, config.hybrid, config.neural, files)
+    files, ranker = config.lakehouse.files_folder, ranker_job(config)
+    return recommend(run, config.interactions, config.recommend, config.hybrid, config.neural, files, ranker)
 
 
 def _evaluate(run: Run, config: Config, sources: Sources) -> Stage:
@@ -111,7 +117,15 @@ def _evaluate(run: Run, config: Config, sources: Sources) -> Stage:
         config.recommend.depth,
         config.evaluate,
         config.lakehouse.files_folder,
+        config.ranker,
     )
+
+
+def ranker_job(config: Config) -> RankerJob:
+    """What the ranker is made with."""
+    files = config.lakehouse.files_folder / "ranker" / "retrievers"
+    own = config.recommend
+    return RankerJob(own.item, config.interactions, _fits(config), config.ranker, own.depth, files)
 
 
 def _fits(config: Config) -> ModelFits:
@@ -147,6 +161,7 @@ STEPS: Mapping[str, Step] = {
     "train_sequence": _train_sequence,
     "train_neural": _train_neural,
     "train_knn": _train_knn,
+    "train_ranker": _train_ranker,
     "recommend": _recommend,
     "evaluate": _evaluate,
 }

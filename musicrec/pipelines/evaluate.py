@@ -15,10 +15,12 @@ from musicrec.evaluation.leaks import check_no_leak
 from musicrec.evaluation.splits import relevant_items, split_at, with_candidates
 from musicrec.evaluation.summary import EvaluationParams, summarise
 from musicrec.io.runs import Run, Stage
-from musicrec.pipelines.lists import candidate_lists, filled_list, unpersist
+from musicrec.models.ranker.params import RankerParams
+from musicrec.pipelines.lists import SecondStage, candidate_lists, filled_list, unpersist
 from musicrec.pipelines.model_fits import ModelFits
 from musicrec.pipelines.models_at import ModelsAt, models_at
-from musicrec.pipelines.settings import SHELVES, EvaluateParams, Shelf, ShelfHybrids
+from musicrec.pipelines.ranking import RankerJob, Retrieval, content_vectors, learnt_ranker
+from musicrec.pipelines.settings import RANKER, SHELVES, EvaluateParams, Shelf, ShelfHybrids
 from musicrec.pipelines.training_data import TrainingData, midnight, training_data
 from musicrec.ranking.fusion import HybridParams
 from musicrec.transforms.interactions import InteractionParams, ItemKind, heard_items, indexed_plays
@@ -33,6 +35,7 @@ def evaluate(
     depth: int,
     params: EvaluateParams,
     files: Path,
+    ranker: RankerParams | None = None,
 ) -> Stage:
     """Replace the day's rows of gold.evaluation.
 
@@ -56,9 +59,15 @@ def evaluate(
     if tested.isEmpty():
         raise InputError("table silver.listens", f"listens from {split} on, to test with", "none")
     listeners = tested.select("user_idx").distinct().persist()
-    models = models_at(run, data, item, interaction, fits, files / "evaluate").of(listeners)
+    folder = files / "evaluate"
+    models = models_at(run, data, item, interaction, fits, folder).of(listeners)
     own = replace(data, heard=heard_items(data.interactions.join(listeners, "user_idx", "left_semi")).persist())
-    scores = [_judge(run, models, own, tested, hybrids.of(shelf), shelf, depth, params) for shelf in SHELVES]
+    stage = None
+    if ranker is not None and ranker.enabled:
+        job = RankerJob(item, interaction, fits, ranker, depth, folder / RANKER)
+        content = content_vectors(run, data, item)
+        stage = Retrieval(own, models.neighbours, content, job).stage(learnt_ranker(run, job, split))
+    scores = [_judge(run, models, own, tested, hybrids.of(shelf), shelf, depth, params, stage) for shelf in SHELVES]
     rows = reduce(DataFrame.unionByName, scores)
     marks = {"as_of": F.lit(run.day), "run_id": F.lit(run.run_id), "split_at": F.lit(split)}
     lake.overwrite("gold.evaluation", rows.withColumns(marks), where=f"as_of = '{run.day}'")
@@ -87,13 +96,22 @@ def _judge(
     shelf: Shelf,
     depth: int,
     params: EvaluateParams,
+    ranker: SecondStage | None,
 ) -> DataFrame:
     """(shelf, model, metric, k, value, low, high, listeners) of one shelf."""
     relevant = relevant_items(tested, data.heard, shelf)
     catalogue = played_catalogue(data).persist()
     judged = with_candidates(relevant, data.heard, catalogue, shelf).persist()
     lists = candidate_lists(
-        models.vectors, data, hybrid, shelf, depth, rerank=models.rerank, neighbours=models.neighbours
+        models.vectors,
+        data,
+        hybrid,
+        shelf,
+        depth,
+        rerank=models.rerank,
+        neighbours=models.neighbours,
+        user_neighbours=models.user_neighbours,
+        ranker=ranker if shelf == "discover" else None,
     )
     names = run.lakehouse.spark.createDataFrame([(name,) for name in sorted(lists)], "model string")
     made = [rows.select(F.lit(name).alias("model"), "user_idx", "items", "scores") for name, rows in lists.items()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 
 from pyspark.sql import Column, DataFrame
@@ -15,7 +16,7 @@ from musicrec.models.knn.lists import knn_lists
 from musicrec.models.neural.checkpoint import Weights
 from musicrec.models.neural.ncf import NcfParams
 from musicrec.models.neural.ncf_rerank import ncf_rerank
-from musicrec.pipelines.settings import HYBRID, KNN, RERANKER, Shelf
+from musicrec.pipelines.settings import HYBRID, KNN, RANKER, RERANKER, USER_KNN, Shelf
 from musicrec.pipelines.training_data import TrainingData
 from musicrec.ranking.fill import fill
 from musicrec.ranking.fusion import HybridParams, fuse
@@ -28,6 +29,20 @@ _UNKNOWN = -1e9
 Rerank = Callable[[DataFrame], DataFrame]
 
 
+@dataclass(frozen=True)
+class SecondStage:
+    """A maker of lists from others' lists.
+
+    Attributes
+    ----------
+    retrievers : whose lists it is given.
+    order : these, by name → (user_idx, items, scores).
+    """
+
+    retrievers: tuple[str, ...]
+    order: Callable[[Mapping[str, DataFrame]], DataFrame]
+
+
 def candidate_lists(
     models: Mapping[str, EmbeddingModel],
     data: TrainingData,
@@ -37,14 +52,46 @@ def candidate_lists(
     wanted: str | None = None,
     rerank: Rerank | None = None,
     neighbours: DataFrame | None = None,
+    user_neighbours: DataFrame | None = None,
+    ranker: SecondStage | None = None,
 ) -> Lists:
     """Each model's, each baseline's and the hybrid's list of up to `depth` items, by name.
 
     Each is a DataFrame (user_idx, items array<int>, scores array<double>), best first, of the listeners of
     `data.heard`. Only items that were played before `data.until` are offered. With `wanted` only that list is there.
-    With `rerank` there is ALS's list in that order too, with `neighbours` (of items, as `fit_knn` gives them) kNN's.
+    With `rerank` there is ALS's list in that order too, with `neighbours` (of items, as `fit_knn` gives them) kNN's,
+    with `user_neighbours` that of alike listeners, and with `ranker` what it makes of others' lists.
     Lists that are read twice, by themselves and for the hybrid, are persisted.
     """
+    makers = list_makers(models, data, shelf, depth, rerank, neighbours, user_neighbours)
+    made: Lists = {}
+
+    def of(name: str) -> DataFrame:
+        if name not in made:
+            made[name] = makers[name]() if wanted else makers[name]().persist()
+        return made[name]
+
+    if ranker is not None:
+        second = ranker
+        makers[RANKER] = lambda: second.order({name: of(name) for name in second.retrievers})
+    members = [name for name, weight in hybrid.weights.items() if weight > 0 and name in makers]
+    if wanted and wanted != HYBRID:
+        return {wanted: of(wanted)}
+    lists = {name: of(name) for name in (members if wanted else list(makers))}
+    fused = fuse({name: lists[name] for name in members}, hybrid, depth)
+    return {HYBRID: fused} if wanted else {**lists, HYBRID: fused}
+
+
+def list_makers(
+    models: Mapping[str, EmbeddingModel],
+    data: TrainingData,
+    shelf: Shelf,
+    depth: int,
+    rerank: Rerank | None = None,
+    neighbours: DataFrame | None = None,
+    user_neighbours: DataFrame | None = None,
+) -> dict[str, Callable[[], DataFrame]]:
+    """What makes each model's and each baseline's lists, by name; arguments as of `candidate_lists`."""
     pairs, heard = data.interactions, data.heard
     played = data.popular.select("item_idx")
     makers: dict[str, Callable[[], DataFrame]] = {
@@ -56,19 +103,13 @@ def candidate_lists(
     if neighbours is not None:
         own = pairs.join(heard.select("user_idx"), "user_idx", "left_semi")
         makers[KNN] = partial(knn_lists, neighbours, own, heard, depth, shelf)
+    if user_neighbours is not None:
+        makers[USER_KNN] = partial(knn_lists, user_neighbours, pairs, heard, depth, shelf)
     makers["popular"] = partial(popular_lists, data.popular, heard.select("user_idx"), heard, depth, shelf)
     makers["artist_popular"] = partial(artist_popular_lists, pairs, data.popular, data.items, heard, depth, shelf)
     if shelf == "again":
         makers["own_top"] = partial(own_top_lists, heard, depth, shelf)
-    members = [name for name, weight in hybrid.weights.items() if weight > 0 and name in makers]
-    if wanted and wanted != HYBRID:
-        return {wanted: makers[wanted]()}
-    needed = members if wanted else list(makers)
-    lists = {name: makers[name]() for name in needed}
-    if not wanted:
-        lists = {name: made.persist() for name, made in lists.items()}
-    fused = fuse({name: lists[name] for name in members}, hybrid, depth)
-    return {HYBRID: fused} if wanted else {**lists, HYBRID: fused}
+    return makers
 
 
 def ncf_order(run: Run, weights: Weights, params: NcfParams) -> Rerank:

@@ -22,7 +22,7 @@ from musicrec.pipelines.fitting import fit_als_model, fit_pca_model
 from musicrec.pipelines.lists import Rerank, ncf_order
 from musicrec.pipelines.model_fits import ModelFits, PairFit, SequenceFit
 from musicrec.pipelines.publish import load_neighbours
-from musicrec.pipelines.settings import KNN, RERANKER
+from musicrec.pipelines.settings import KNN, RERANKER, USER_KNN
 from musicrec.pipelines.training_data import TrainingData, midnight
 from musicrec.transforms.interactions import InteractionParams, ItemKind
 
@@ -36,11 +36,13 @@ class ModelsAt:
     vectors : the embedding models, by name.
     neighbours : of items, as `fit_knn` gives them; None where they were not wanted.
     rerank : NCF; None where the configuration does not name it.
+    user_neighbours : of listeners, likewise; None where they were not wanted by name.
     """
 
     vectors: dict[str, EmbeddingModel]
     neighbours: DataFrame | None
     rerank: Rerank | None
+    user_neighbours: DataFrame | None = None
 
     def of(self, listeners: DataFrame) -> ModelsAt:
         """With the vectors of these listeners only, all of it persisted; `listeners` is DataFrame (user_idx)."""
@@ -48,15 +50,19 @@ class ModelsAt:
         for name, model in self.vectors.items():
             users = model.user_vectors.join(listeners, "user_idx", "left_semi").persist()
             vectors[name] = EmbeddingModel(name, users, model.item_vectors.persist())
-        return ModelsAt(vectors, self.neighbours.persist() if self.neighbours else None, self.rerank)
+        alike = self.user_neighbours
+        if alike is not None:
+            alike = alike.join(listeners, "user_idx", "left_semi").persist()
+        return ModelsAt(vectors, self.neighbours.persist() if self.neighbours is not None else None, self.rerank, alike)
 
     def release(self) -> None:
         """Let Spark forget what `of` has persisted."""
         for model in self.vectors.values():
             model.user_vectors.unpersist()
             model.item_vectors.unpersist()
-        if self.neighbours:
-            self.neighbours.unpersist()
+        for lists in (self.neighbours, self.user_neighbours):
+            if lists is not None:
+                lists.unpersist()
 
 
 def models_at(
@@ -76,7 +82,7 @@ def models_at(
     Parameters
     ----------
     files : folder for what fitting a neural model leaves behind.
-    wanted : names of the models; None for all.
+    wanted : names of the models; None for all but the neighbours of listeners.
     """
     makers: dict[str, Callable[[], EmbeddingModel]] = {
         "als": lambda: fit_als_model(run, data, fits.als),
@@ -97,7 +103,8 @@ def models_at(
     if wanted is None or KNN in wanted:
         neighbours = _neighbours(run, data, day, item, interaction, fits)
     rerank = _reranker(run, data, fits, files) if wanted is None or RERANKER in wanted else None
-    return ModelsAt(vectors, neighbours, rerank)
+    alike = fit_knn(data.interactions, fits.knn, "user") if wanted is not None and USER_KNN in wanted else None
+    return ModelsAt(vectors, neighbours, rerank, alike)
 
 
 def _neural_vectors(run: Run, data: TrainingData, fit: SequenceFit | PairFit, folder: Path) -> EmbeddingModel:

@@ -8,14 +8,18 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from musicrec.io.runs import Run, Stage
+from musicrec.models.knn.fit import fit_knn
 from musicrec.pipelines.lists import candidate_lists, filled_list
 from musicrec.pipelines.publish import load_models, load_neighbours, load_reranker
+from musicrec.pipelines.ranking import RankerJob, Retrieval, content_vectors, load_ranker
 from musicrec.pipelines.settings import (
     EMBEDDING_MODELS,
     HYBRID,
     KNN,
+    RANKER,
     RERANKER,
     SHELVES,
+    USER_KNN,
     NeuralParams,
     RecommendParams,
     Shelf,
@@ -39,21 +43,33 @@ def recommend(
     hybrids: ShelfHybrids,
     neural: NeuralParams,
     files: Path,
+    ranker: RankerJob,
 ) -> Stage:
     """Replace the day's rows of gold.recommendations, all shelves at once, by what the newest models say."""
     models = load_models(run, (*EMBEDDING_MODELS, *neural.embeddings))
     rerank = load_reranker(run, files) if RERANKER in neural.models else None
     data = training_data(run, params.item, interaction)
-    by_knn = {shelf for shelf in SHELVES if _uses(KNN, params, hybrids, shelf)}
+    by_ranker = _uses(RANKER, params, hybrids, "discover")
+    by_knn = by_ranker or any(_uses(KNN, params, hybrids, shelf) for shelf in SHELVES)
     neighbours = load_neighbours(run, data.items) if by_knn else None
+    alike = (
+        fit_knn(data.interactions, ranker.fits.knn, "user")
+        if by_ranker and USER_KNN in ranker.params.retrievers
+        else None
+    )
+    stage = None
+    if by_ranker:
+        content = content_vectors(run, data, params.item)
+        stage = Retrieval(data, neighbours, content, ranker).stage(load_ranker(ranker, files))
     parts = run.lakehouse.spark.sparkContext.defaultParallelism * _PARTS_A_CORE
     users = _in_ranges(data.users, parts).persist()
     shelves = []
     for shelf in SHELVES:
         chosen = params.discover if shelf == "discover" else params.again
-        depth = max(params.depth, params.n) if chosen == HYBRID else params.n
+        depth = max(params.depth, params.n) if chosen in (HYBRID, RANKER) else params.n
         hybrid = hybrids.of(shelf)
-        made = candidate_lists(models, data, hybrid, shelf, depth, chosen, rerank, neighbours)[chosen]
+        second = stage if shelf == "discover" else None
+        made = candidate_lists(models, data, hybrid, shelf, depth, chosen, rerank, neighbours, alike, second)[chosen]
         lists = _reasoned(made, models[_EXPLAINED_BY].item_vectors, data, users, shelf, params.n)
         shelves.append(lists.withColumns({"shelf": F.lit(shelf), "model": F.lit(chosen)}))
     # Joined and ordered a list at a time, not a row at a time; in the order of listeners, so that an app that asks for

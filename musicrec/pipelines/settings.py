@@ -19,6 +19,8 @@ EMBEDDING_MODELS = ("als", "pca", "lstm")
 NeuralModel = Literal["attention", "dot_bias", "ncf"]
 RERANKER = "ncf"
 KNN = "knn"
+USER_KNN = "user_knn"
+RANKER = "ranker"
 BASELINES = ("popular", "own_top", "artist_popular")
 HYBRID = "hybrid"
 
@@ -39,7 +41,7 @@ class RecommendParams(Params):
     item: ItemKind = "recording"
     depth: int = Field(default=500, ge=1)
     discover: Literal[
-        "als", "pca", "lstm", "attention", "dot_bias", "ncf", "knn", "popular", "artist_popular", "hybrid"
+        "als", "pca", "lstm", "attention", "dot_bias", "ncf", "knn", "ranker", "popular", "artist_popular", "hybrid"
     ] = "hybrid"
     again: Literal["als", "pca", "lstm", "attention", "dot_bias", "ncf", "knn", "popular", "own_top", "hybrid"] = (
         "hybrid"

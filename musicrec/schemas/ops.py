@@ -67,7 +67,7 @@ TABLES = (
         "ops.models",
         ("model", "run_id"),
         "a trained model: its settings, the Delta versions of its inputs and vectors, its files",
-        "train_als, train_pca, train_sequence, train_neural",
+        "train_als, train_pca, train_sequence, train_neural, train_ranker",
         {
             "model": STRING,
             "run_id": STRING,

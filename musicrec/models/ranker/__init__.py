@@ -1,0 +1,1 @@
+"""The second stage: a learnt order of what the other models offer."""

@@ -1,0 +1,231 @@
+"""The two-stage ranker: what it learns from past windows, and its part in making lists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from musicrec.errors import InputError
+from musicrec.evaluation.splits import relevant_items
+from musicrec.io.artifacts import load_facts
+from musicrec.io.runs import Run
+from musicrec.models.blocks import read_lists
+from musicrec.models.ranker.facts import TrackFacts, listener_facts, track_facts
+from musicrec.models.ranker.features import feature_names
+from musicrec.models.ranker.fit import Examples, RankerModel, fit_ranker
+from musicrec.models.ranker.params import RankerParams
+from musicrec.models.ranker.score import example_rows, ranked_lists, ranker_rows
+from musicrec.pipelines.lists import SecondStage, list_makers
+from musicrec.pipelines.model_fits import ModelFits
+from musicrec.pipelines.models_at import ModelsAt, models_at
+from musicrec.pipelines.settings import KNN, RANKER
+from musicrec.pipelines.training_data import TrainingData, training_data
+from musicrec.transforms.interactions import InteractionParams, ItemKind, indexed_plays
+
+
+@dataclass(frozen=True)
+class RankerJob:
+    """What every ranker of a night is made with.
+
+    Attributes
+    ----------
+    item, interaction, fits : as the retrievers' jobs are handed them.
+    params : of the ranker.
+    depth : length of the retrievers' lists.
+    files : folder for what fitting a neural retriever leaves behind.
+    """
+
+    item: ItemKind
+    interaction: InteractionParams
+    fits: ModelFits
+    params: RankerParams
+    depth: int
+    files: Path
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The columns."""
+        return feature_names(self.params.retrievers, self.params.leave_out)
+
+
+def learnt_ranker(run: Run, job: RankerJob, until: datetime) -> RankerModel:
+    """A ranker that has learnt from the last windows before `until`.
+
+    Raises
+    ------
+    InputError : no window has listeners whose candidates were played.
+    """
+    params, parts = job.params, []
+    for n in range(params.windows, 0, -1):
+        start = until - n * timedelta(days=params.window_days)
+        part = window_examples(run, job, start, start + timedelta(days=params.window_days))
+        if part is not None:
+            parts.append(part)
+    if not parts:
+        raise InputError("table silver.listens", f"windows before {until} with plays before and in them", "none")
+    examples = joined(parts)
+    run.log.info("ranker: examples", windows=len(parts), listeners=len(examples.sizes), rows=len(examples.labels))
+    return fit_ranker(examples, job.features, params, run.seed)
+
+
+def joined(parts: list[Examples]) -> Examples:
+    """Windows one after the other."""
+    columns = ([getattr(part, name) for part in parts] for name in ("features", "labels", "sizes"))
+    return Examples(*(np.concatenate(column) for column in columns))
+
+
+def window_examples(run: Run, job: RankerJob, start: datetime, end: datetime) -> Examples | None:
+    """What was played from `start` to before `end` among what the retrievers offered at `start`.
+
+    Everything but the labels comes from plays before `start`. None where nothing was played before, or nothing of the
+    candidates in the window.
+    """
+    before = run.lakehouse.read("silver.listens").where(F.col("listened_at") < F.lit(start))
+    if before.isEmpty():
+        return None
+    with window_at(run, job, start, end) as window:
+        rows = window.examples().where(F.array_contains("labels", 1))
+        found = rows.toArrow().sort_by("user_idx").combine_chunks()
+    if not found.num_rows:
+        return None
+    features, labels = (read_lists(found[name].combine_chunks()) for name in ("features", "labels"))
+    wide = features.values.reshape(-1, len(job.features))
+    return Examples(wide, labels.values.astype(np.int8), np.diff(labels.starts))
+
+
+@dataclass(frozen=True)
+class Window:
+    """A time, and what was played after it.
+
+    Attributes
+    ----------
+    relevant : DataFrame (user_idx, relevant array<int>): what was new to listeners who had played before.
+    lists : what each retriever offered them at the start.
+    retrieval : what was known at the start.
+    """
+
+    relevant: DataFrame
+    lists: Mapping[str, DataFrame]
+    retrieval: Retrieval
+
+    def examples(self) -> DataFrame:
+        """The candidates with their features, and whether they are relevant; as `example_rows` gives them."""
+        return self.retrieval.examples(self.lists, self.relevant)
+
+
+@contextmanager
+def window_at(run: Run, job: RankerJob, start: datetime, end: datetime) -> Iterator[Window]:
+    """A window of at most `job.params.listeners` listeners, drawn by hash."""
+    data = training_data(run, job.item, job.interaction, until=start)
+    relevant = _sampled(run, job, data, start, end).persist()
+    listeners = relevant.select("user_idx")
+    own = replace(data, heard=data.heard.join(listeners, "user_idx", "left_semi").persist())
+    wanted = {*job.params.retrievers, KNN}
+    models = models_at(run, data, job.item, job.interaction, job.fits, job.files, wanted).of(listeners)
+    retrieval = Retrieval(own, models.neighbours, content_vectors(run, data, job.item), job)
+    try:
+        yield Window(relevant, retrieval.lists(models), retrieval)
+    finally:
+        models.release()
+        for kept in (relevant, own.heard, data.heard, data.interactions, data.popular, data.items, data.users):
+            kept.unpersist()
+
+
+def _sampled(run: Run, job: RankerJob, data: TrainingData, start: datetime, end: datetime) -> DataFrame:
+    """(user_idx, relevant) of at most so many listeners who had played something before."""
+    at = F.col("listened_at")
+    window = run.lakehouse.read("silver.listens").where((at >= F.lit(start)) & (at < F.lit(end)))
+    played = indexed_plays(window, job.item).select("user_idx", "item_idx")
+    relevant = relevant_items(played, data.heard, "discover").join(data.heard, "user_idx", "left_semi")
+    return relevant.orderBy(F.xxhash64(F.lit(run.seed), "user_idx"), "user_idx").limit(job.params.listeners)
+
+
+@dataclass(frozen=True)
+class Retrieval:
+    """What a ranker needs beside lists, as of one time.
+
+    Attributes
+    ----------
+    data : everything before the time; `heard` of those who get lists.
+    neighbours : of items.
+    content : DataFrame (item_idx, vector array<float>); None where nothing is known of how tracks sound.
+    job : settings.
+    """
+
+    data: TrainingData
+    neighbours: DataFrame | None
+    content: DataFrame | None
+    job: RankerJob
+
+    def lists(self, models: ModelsAt) -> dict[str, DataFrame]:
+        """The retrievers' lists.
+
+        Raises
+        ------
+        InputError : one of them is not there.
+        """
+        makers = list_makers(
+            models.vectors,
+            self.data,
+            "discover",
+            self.job.depth,
+            neighbours=models.neighbours,
+            user_neighbours=models.user_neighbours,
+        )
+        unknown = sorted(set(self.job.params.retrievers) - makers.keys())
+        if unknown:
+            raise InputError("ranker.retrievers", f"some of {', '.join(sorted(makers))}", ", ".join(unknown))
+        return {name: makers[name]() for name in self.job.params.retrievers}
+
+    def stage(self, model: RankerModel) -> SecondStage:
+        """The ranker as a maker of lists."""
+        return SecondStage(model.retrievers, lambda lists: self.order(lists, model))
+
+    def order(self, lists: Mapping[str, DataFrame], model: RankerModel) -> DataFrame:
+        """The candidates of the retrievers' lists in the ranker's order: (user_idx, items, scores)."""
+        rows = self._rows({name: lists[name] for name in model.retrievers})
+        return ranked_lists(rows, self._tracks(), model, self.job.depth)
+
+    def examples(self, lists: Mapping[str, DataFrame], relevant: DataFrame) -> DataFrame:
+        """The candidates with their features, and whether they are relevant."""
+        params = self.job.params
+        rows = self._rows(lists, relevant)
+        return example_rows(rows, self._tracks(), params.retrievers, params.candidates, self.job.features)
+
+    def _rows(self, lists: Mapping[str, DataFrame], relevant: DataFrame | None = None) -> DataFrame:
+        data = self.data
+        habits = listener_facts(data.plays.join(data.heard, "user_idx", "left_semi"), data.until)
+        return ranker_rows(lists, data.heard, habits, data.until.timestamp(), relevant)
+
+    def _tracks(self) -> TrackFacts:
+        data, half_life = self.data, self.job.params.half_life_days
+        return track_facts(data.plays, data.items, self.neighbours, self.content, data.until, half_life, data.n_items)
+
+
+def content_vectors(run: Run, data: TrainingData, item: ItemKind) -> DataFrame | None:
+    """(item_idx, vector) of the recordings that are linked to a track with features; None where there are no such."""
+    lake = run.lakehouse
+    if item != "recording" or not (lake.exists("silver.track_features") and lake.exists("silver.links")):
+        return None
+    links = lake.read("silver.links").select(F.col("recording_id").alias("item_id"), "track_id")
+    vectors = lake.read("silver.track_features").select("track_id", "vector")
+    linked = data.items.select("item_id", "item_idx").join(links, "item_id", "inner")
+    return linked.join(vectors, "track_id", "inner").select("item_idx", "vector")
+
+
+def load_ranker(job: RankerJob, folder: Path) -> RankerModel:
+    """The ranker as the newest training left it.
+
+    Raises
+    ------
+    InputError : it was never trained, or with other features than today's.
+    """
+    where = folder / RANKER / "model"
+    return RankerModel.of_facts(load_facts(where), where, job.features)
