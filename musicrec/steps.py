@@ -15,6 +15,7 @@ from musicrec.io.listenbrainz import Dump, check_dumps, find_dumps
 from musicrec.io.runs import Run, Stage
 from musicrec.io.spotify import Catalogue, find_catalogues
 from musicrec.pipelines.analyse import analyse
+from musicrec.pipelines.build_features import build_features
 from musicrec.pipelines.build_silver import build_silver
 from musicrec.pipelines.evaluate import evaluate
 from musicrec.pipelines.ingest_feedback import ingest_feedback
@@ -82,6 +83,10 @@ def _ingest_feedback(run: Run, config: Config, sources: Sources) -> Stage:
 
 def _build_silver(run: Run, config: Config, sources: Sources) -> Stage:
     return build_silver(run, config.interactions, config.sequences, config.recommend.item)
+
+
+def _build_features(run: Run, config: Config, sources: Sources) -> Stage:
+    return build_features(run, config.content.features, config.content.weights, config.lakehouse.files_folder)
 
 
 def _train_als(run: Run, config: Config, sources: Sources) -> Stage:
@@ -156,6 +161,11 @@ def _fits(config: Config) -> ModelFits:
     return ModelFits(config.als, config.pca, lstm, tuple(others), config.knn, refit_days)
 
 
+def model_fits(config: Config) -> ModelFits:
+    """What each model of a nightly with this configuration is fitted with."""
+    return _fits(config)
+
+
 def _sequence_fit(kind: Literal["lstm", "attention"], own: LstmConfig | AttentionConfig, config: Config) -> SequenceFit:
     return SequenceFit(kind, own.model, own.training, config.sequences, own.valid_days, own.trainers)
 
@@ -165,6 +175,7 @@ STEPS: Mapping[str, Step] = {
     "ingest_tracks": _ingest_tracks,
     "ingest_feedback": _ingest_feedback,
     "build_silver": _build_silver,
+    "build_features": _build_features,
     "train_als": _train_als,
     "train_pca": _train_pca,
     "train_sequence": _train_sequence,
