@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 
 from musicrec.errors import ConfigError
 from musicrec.models.als.fit import AlsParams
+from musicrec.models.content import ContentParams
 from musicrec.models.knn.matrix import KnnParams
 from musicrec.models.neural.attention import AttentionParams
 from musicrec.models.neural.dot_bias import DotBiasParams
@@ -21,7 +22,6 @@ from musicrec.models.neural.presets import with_preset
 from musicrec.models.neural.training import PairTrainingParams, TrainingParams
 from musicrec.models.pca.fit import PcaParams
 from musicrec.params import Params
-from musicrec.pipelines.content import ContentParams
 from musicrec.pipelines.settings import EvaluateParams, NeuralParams, RecommendParams, ShelfHybrids
 from musicrec.pipelines.similar import SimilarParams
 from musicrec.spark import SparkParams

@@ -15,6 +15,7 @@ from musicrec.io.runs import Run, Stage
 from musicrec.io.spotify import Catalogue, find_catalogues
 from musicrec.pipelines.build_features import build_features
 from musicrec.pipelines.build_silver import build_silver
+from musicrec.pipelines.content import train_content
 from musicrec.pipelines.evaluate import evaluate
 from musicrec.pipelines.ingest_listens import ingest_listens
 from musicrec.pipelines.ingest_tracks import ingest_tracks
@@ -96,6 +97,11 @@ def _train_knn(run: Run, config: Config, sources: Sources) -> Stage:
     return train_knn(run, config.recommend.item, config.interactions, config.knn, config.similar)
 
 
+def _train_content(run: Run, config: Config, sources: Sources) -> Stage:
+    item, days = config.recommend.item, config.similar.refit_days
+    return train_content(run, item, config.interactions, config.content, days)
+
+
 def _recommend(run: Run, config: Config, sources: Sources) -> Stage:
     files = config.lakehouse.files_folder
     return recommend(run, config.interactions, config.recommend, config.hybrid, config.neural, files)
@@ -124,7 +130,7 @@ def _fits(config: Config) -> ModelFits:
             others.append(PairFit("dot_bias", own.model, own.training, own.valid_days))
         else:
             others.append(PairFit("ncf", config.ncf.model, config.ncf.training, config.ncf.valid_days))
-    return ModelFits(config.als, config.pca, _sequence_fit("lstm", config.lstm, config), tuple(others))
+    return ModelFits(config.als, config.pca, _sequence_fit("lstm", config.lstm, config), tuple(others), config.content)
 
 
 def _sequence_fit(kind: Literal["lstm", "attention"], own: LstmConfig | AttentionConfig, config: Config) -> SequenceFit:
@@ -141,6 +147,7 @@ STEPS: Mapping[str, Step] = {
     "train_sequence": _train_sequence,
     "train_neural": _train_neural,
     "train_knn": _train_knn,
+    "train_content": _train_content,
     "recommend": _recommend,
     "evaluate": _evaluate,
 }

@@ -19,6 +19,7 @@ from musicrec.io.runs import Run, Stage
 from musicrec.models.embedding import EmbeddingModel
 from musicrec.models.neural.dot_bias import dot_bias_vectors
 from musicrec.models.neural.ncf import NcfParams
+from musicrec.pipelines.content import fit_content_model
 from musicrec.pipelines.earlier_models import published_on, settings_of
 from musicrec.pipelines.fit_pairs import fit_pair_model
 from musicrec.pipelines.fit_sequence import fit_sequence_model
@@ -113,9 +114,12 @@ def _models(
     standing: dict[str, EmbeddingModel] = {}
     if split == midnight(split.date()):
         standing = published_on(run, split.date(), settings_of(item, interaction, fits))
+    content = None if "content" in standing else fit_content_model(run, data)
+    if content:
+        makers["content"] = lambda: content
     fitted = sorted(makers.keys() - standing.keys())
     run.log.info("evaluate: models", of_the_night_before=sorted(standing), fitted=fitted)
-    return {name: standing[name] if name in standing else make() for name, make in makers.items()}
+    return {**standing, **{name: make() for name, make in makers.items() if name not in standing}}
 
 
 def _neural_vectors(run: Run, data: TrainingData, fit: SequenceFit | PairFit, folder: Path) -> EmbeddingModel:

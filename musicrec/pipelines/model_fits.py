@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from musicrec.models.als.params import AlsParams
+from musicrec.models.content import ContentParams
 from musicrec.models.neural.dot_bias import DotBiasParams
 from musicrec.models.neural.ncf import NcfParams
 from musicrec.models.neural.next_track import NextTrackParams
@@ -60,12 +61,14 @@ class ModelFits:
     als, pca : settings of the matrix models.
     lstm : of the sequence model that every nightly trains.
     others : of the neural models that the configuration names besides.
+    content : of the content model.
     """
 
     als: AlsParams
     pca: PcaParams
     lstm: SequenceFit
     others: tuple[SequenceFit | PairFit, ...] = ()
+    content: ContentParams = field(default_factory=ContentParams)
 
     @property
     def neural(self) -> tuple[SequenceFit | PairFit, ...]:

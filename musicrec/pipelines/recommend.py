@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 
 from musicrec.io.runs import Run, Stage
 from musicrec.pipelines.lists import candidate_lists, filled_list
-from musicrec.pipelines.publish import load_models, load_reranker
+from musicrec.pipelines.publish import content_if_published, load_models, load_reranker
 from musicrec.pipelines.settings import (
     EMBEDDING_MODELS,
     HYBRID,
@@ -40,7 +40,7 @@ def recommend(
     files: Path,
 ) -> Stage:
     """Replace the day's rows of gold.recommendations, all shelves at once, by what the newest models say."""
-    models = load_models(run, (*EMBEDDING_MODELS, *neural.embeddings))
+    models = load_models(run, (*EMBEDDING_MODELS, *neural.embeddings, *content_if_published(run)))
     rerank = load_reranker(run, files) if RERANKER in neural.models else None
     data = training_data(run, params.item, interaction)
     parts = run.lakehouse.spark.sparkContext.defaultParallelism * _PARTS_A_CORE

@@ -37,10 +37,12 @@ class RecommendParams(Params):
     n: int = Field(default=20, ge=1, le=1000)
     item: ItemKind = "recording"
     depth: int = Field(default=500, ge=1)
-    discover: Literal["als", "pca", "lstm", "attention", "dot_bias", "ncf", "popular", "artist_popular", "hybrid"] = (
+    discover: Literal[
+        "als", "pca", "lstm", "content", "attention", "dot_bias", "ncf", "popular", "artist_popular", "hybrid"
+    ] = "hybrid"
+    again: Literal["als", "pca", "lstm", "content", "attention", "dot_bias", "ncf", "popular", "own_top", "hybrid"] = (
         "hybrid"
     )
-    again: Literal["als", "pca", "lstm", "attention", "dot_bias", "ncf", "popular", "own_top", "hybrid"] = "hybrid"
 
 
 class NeuralParams(Params):
