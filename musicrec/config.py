@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 
 from musicrec.errors import ConfigError
 from musicrec.models.als.fit import AlsParams
+from musicrec.models.content import ContentParams
 from musicrec.models.knn.matrix import KnnParams
 from musicrec.models.neural.attention import AttentionParams
 from musicrec.models.neural.dot_bias import DotBiasParams
@@ -18,12 +19,10 @@ from musicrec.models.neural.ncf import NcfParams
 from musicrec.models.neural.presets import with_preset
 from musicrec.models.neural.training import PairTrainingParams, TrainingParams
 from musicrec.models.pca.fit import PcaParams
-from musicrec.models.ranker.params import RankerParams
 from musicrec.models.popularity.params import PopularityParams
+from musicrec.models.ranker.params import RankerParams
 from musicrec.params import Params
 from musicrec.pipelines.analyse import AnalysesParams
-from musicrec.params import Params
-from musicrec.pipelines.content import ContentParams
 from musicrec.pipelines.settings import EvaluateParams, NeuralParams, RecommendParams, ShelfHybrids
 from musicrec.pipelines.similar import SimilarParams
 from musicrec.pipelines.tuning.settings import TuneParams
@@ -144,15 +143,11 @@ class Config(Params):
     similar: SimilarParams = SimilarParams()
     ranker: RankerParams = RankerParams()
     popularity: PopularityParams = PopularityParams()
+    content: ContentParams = ContentParams()
     hybrid: ShelfHybrids
     recommend: RecommendParams = RecommendParams()
     evaluate: EvaluateParams = EvaluateParams()
     analyses: AnalysesParams = AnalysesParams()
-    content: ContentParams = ContentParams()
-    ranker: RankerParams = RankerParams()
-    hybrid: ShelfHybrids
-    recommend: RecommendParams = RecommendParams()
-    evaluate: EvaluateParams = EvaluateParams()
     tune: TuneParams = TuneParams()
 
 

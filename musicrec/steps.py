@@ -17,6 +17,7 @@ from musicrec.io.spotify import Catalogue, find_catalogues
 from musicrec.pipelines.analyse import analyse
 from musicrec.pipelines.build_features import build_features
 from musicrec.pipelines.build_silver import build_silver
+from musicrec.pipelines.content import train_content
 from musicrec.pipelines.evaluate import evaluate
 from musicrec.pipelines.ingest_feedback import ingest_feedback
 from musicrec.pipelines.ingest_listens import ingest_listens
@@ -27,8 +28,8 @@ from musicrec.pipelines.recommend import recommend
 from musicrec.pipelines.similar import train_knn
 from musicrec.pipelines.train import train_als, train_pca
 from musicrec.pipelines.train_neural import train_neural, train_sequence
-from musicrec.pipelines.train_ranker import train_ranker
 from musicrec.pipelines.train_popularity import train_popularity
+from musicrec.pipelines.train_ranker import train_ranker
 
 
 @dataclass
@@ -113,8 +114,15 @@ def _train_knn(run: Run, config: Config, sources: Sources) -> Stage:
 
 def _train_ranker(run: Run, config: Config, sources: Sources) -> Stage:
     return train_ranker(run, ranker_job(config), config.lakehouse.files_folder)
+
+
 def _train_popularity(run: Run, config: Config, sources: Sources) -> Stage:
     return train_popularity(run, config.popularity, config.lakehouse.files_folder)
+
+
+def _train_content(run: Run, config: Config, sources: Sources) -> Stage:
+    item, days = config.recommend.item, config.similar.refit_days
+    return train_content(run, item, config.interactions, config.content, days)
 
 
 def _recommend(run: Run, config: Config, sources: Sources) -> Stage:
@@ -142,6 +150,8 @@ def ranker_job(config: Config) -> RankerJob:
     files = config.lakehouse.files_folder / "ranker" / "retrievers"
     own = config.recommend
     return RankerJob(own.item, config.interactions, _fits(config), config.ranker, own.depth, files)
+
+
 def _analyse(run: Run, config: Config, sources: Sources) -> Stage:
     has_sessions = config.sequences.session_gap_minutes > 0
     return analyse(run, config.recommend.item, has_sessions, config.analyses)
@@ -158,7 +168,7 @@ def _fits(config: Config) -> ModelFits:
         else:
             others.append(PairFit("ncf", config.ncf.model, config.ncf.training, config.ncf.valid_days))
     lstm, refit_days = _sequence_fit("lstm", config.lstm, config), config.similar.refit_days
-    return ModelFits(config.als, config.pca, lstm, tuple(others), config.knn, refit_days)
+    return ModelFits(config.als, config.pca, lstm, tuple(others), config.knn, refit_days, config.content)
 
 
 def model_fits(config: Config) -> ModelFits:
@@ -181,6 +191,7 @@ STEPS: Mapping[str, Step] = {
     "train_sequence": _train_sequence,
     "train_neural": _train_neural,
     "train_knn": _train_knn,
+    "train_content": _train_content,
     "train_ranker": _train_ranker,
     "train_popularity": _train_popularity,
     "recommend": _recommend,

@@ -16,7 +16,7 @@ from musicrec.models.embedding import EmbeddingModel, ItemMatrix, collect_items
 from musicrec.pipelines.model_fits import ModelFits, SequenceFit
 from musicrec.transforms.interactions import InteractionParams, ItemKind
 
-_JOBS = {"als": "train_als", "pca": "train_pca", "lstm": "train_sequence"}
+_JOBS = {"als": "train_als", "pca": "train_pca", "lstm": "train_sequence", "content": "train_content"}
 _OTHER_JOB = "train_neural"
 
 
@@ -27,6 +27,7 @@ def settings_of(item: ItemKind, interaction: InteractionParams, fits: ModelFits)
         "als": shared | {"als": fits.als.model_dump(mode="json")},
         "pca": shared | {"pca": fits.pca.model_dump(mode="json")},
     }
+    settings["content"] = shared | {"content": fits.content.model_dump(mode="json")}
     for fit in fits.neural:
         own = {
             f"{fit.kind}.model": fit.model.model_dump(mode="json"),

@@ -56,7 +56,9 @@ def evaluate(
     _, test = split_at(lake.read("silver.listens"), split)
     data = training_data(run, item, interaction, until=split)
     check_no_leak(data.plays, test)
-    tested = _sample(run, indexed_plays(test, item).select("user_idx", "item_idx"), params.max_listeners).persist()
+    tested = sample_listeners(
+        run, indexed_plays(test, item).select("user_idx", "item_idx"), params.max_listeners
+    ).persist()
     if tested.isEmpty():
         raise InputError("table silver.listens", f"listens from {split} on, to test with", "none")
     listeners = tested.select("user_idx").distinct().persist()
@@ -79,7 +81,7 @@ def evaluate(
     return Stage(tested.count(), written, note)
 
 
-def _sample(run: Run, tested: DataFrame, most: int) -> DataFrame:
+def sample_listeners(run: Run, tested: DataFrame, most: int) -> DataFrame:
     """The plays of at most `most` listeners, drawn by hash; of all for 0."""
     listeners = tested.select("user_idx").distinct()
     count = listeners.count() if most else 0
@@ -104,7 +106,7 @@ def _judge(
 ) -> DataFrame:
     """(shelf, model, metric, k, value, low, high, listeners) of one shelf."""
     relevant = relevant_items(tested, data.heard, shelf)
-    catalogue = _catalogue(data).persist()
+    catalogue = played_catalogue(data).persist()
     judged = with_candidates(relevant, data.heard, catalogue, shelf).persist()
     lists = candidate_lists(
         models.vectors,
@@ -133,7 +135,7 @@ def _judge(
     return scores.withColumn("shelf", F.lit(shelf))
 
 
-def _catalogue(data: TrainingData) -> DataFrame:
+def played_catalogue(data: TrainingData) -> DataFrame:
     """(item_idx, plays, artist_idx) of the items played in training."""
     plays = data.popular.select("item_idx", "plays")
     return plays.join(data.items.select("item_idx", "artist_idx"), "item_idx", "left")

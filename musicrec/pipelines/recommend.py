@@ -12,7 +12,7 @@ from musicrec.io.runs import Run, Stage
 from musicrec.models.embedding import EmbeddingModel
 from musicrec.models.knn.fit import fit_knn
 from musicrec.pipelines.lists import candidate_lists, filled_list, spread_list
-from musicrec.pipelines.publish import load_models, load_neighbours, load_reranker
+from musicrec.pipelines.publish import content_if_published, load_models, load_neighbours, load_reranker
 from musicrec.pipelines.ranking import RankerJob, Retrieval, content_vectors, load_ranker
 from musicrec.pipelines.settings import (
     EMBEDDING_MODELS,
@@ -48,7 +48,7 @@ def recommend(
     ranker: RankerJob,
 ) -> Stage:
     """Replace the day's rows of gold.recommendations, all shelves at once, by what the newest models say."""
-    models = load_models(run, (*EMBEDDING_MODELS, *neural.embeddings))
+    models = load_models(run, (*EMBEDDING_MODELS, *neural.embeddings, *content_if_published(run)))
     rerank = load_reranker(run, files) if RERANKER in neural.models else None
     data = training_data(run, params.item, interaction)
     by_ranker = _uses(RANKER, params, hybrids, "discover")

@@ -18,6 +18,8 @@ SHELVES: tuple[Shelf, ...] = ("discover", "again")
 # Trained by every nightly; NeuralParams names those that are trained besides.
 EMBEDDING_MODELS = ("als", "pca", "lstm")
 NeuralModel = Literal["attention", "dot_bias", "ncf"]
+# What may be published on any shelf.
+Listed = NeuralModel | Literal["als", "pca", "lstm", "content", "knn", "popular", "hybrid"]
 RERANKER = "ncf"
 KNN = "knn"
 USER_KNN = "user_knn"
@@ -44,12 +46,8 @@ class RecommendParams(Params):
     n: int = Field(default=20, ge=1, le=1000)
     item: ItemKind = "recording"
     depth: int = Field(default=500, ge=1)
-    discover: Literal[
-        "als", "pca", "lstm", "attention", "dot_bias", "ncf", "knn", "ranker", "popular", "artist_popular", "hybrid"
-    ] = "hybrid"
-    again: Literal["als", "pca", "lstm", "attention", "dot_bias", "ncf", "knn", "popular", "own_top", "hybrid"] = (
-        "hybrid"
-    )
+    discover: Listed | Literal["ranker", "artist_popular"] = "hybrid"
+    again: Listed | Literal["own_top"] = "hybrid"
     diversity: DiversityParams = DiversityParams()
 
     def of(self, shelf: Shelf) -> str:
