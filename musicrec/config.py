@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 
 from musicrec.errors import ConfigError
 from musicrec.models.als.fit import AlsParams
+from musicrec.models.clusters.params import ClusterParams
 from musicrec.models.knn.matrix import KnnParams
 from musicrec.models.neural.attention import AttentionParams
 from musicrec.models.neural.dot_bias import DotBiasParams
@@ -136,6 +137,7 @@ class Config(Params):
     ncf: NcfConfig = NcfConfig()
     knn: KnnParams = KnnParams()
     similar: SimilarParams = SimilarParams()
+    clusters: ClusterParams = ClusterParams()
     hybrid: ShelfHybrids
     recommend: RecommendParams = RecommendParams()
     evaluate: EvaluateParams = EvaluateParams()

@@ -14,6 +14,7 @@ from musicrec.io.listenbrainz import Dump, check_dumps, find_dumps
 from musicrec.io.runs import Run, Stage
 from musicrec.io.spotify import Catalogue, find_catalogues
 from musicrec.pipelines.build_silver import build_silver
+from musicrec.pipelines.cluster_tracks import cluster_tracks
 from musicrec.pipelines.evaluate import evaluate
 from musicrec.pipelines.ingest_listens import ingest_listens
 from musicrec.pipelines.ingest_tracks import ingest_tracks
@@ -67,6 +68,10 @@ def _ingest_tracks(run: Run, config: Config, sources: Sources) -> Stage:
 
 def _build_silver(run: Run, config: Config, sources: Sources) -> Stage:
     return build_silver(run, config.interactions, config.sequences, config.recommend.item)
+
+
+def _cluster_tracks(run: Run, config: Config, sources: Sources) -> Stage:
+    return cluster_tracks(run, config.clusters, config.lakehouse.files_folder)
 
 
 def _train_als(run: Run, config: Config, sources: Sources) -> Stage:
@@ -130,6 +135,7 @@ STEPS: Mapping[str, Step] = {
     "ingest_listens": _ingest_listens,
     "ingest_tracks": _ingest_tracks,
     "build_silver": _build_silver,
+    "cluster_tracks": _cluster_tracks,
     "train_als": _train_als,
     "train_pca": _train_pca,
     "train_sequence": _train_sequence,
