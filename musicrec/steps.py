@@ -13,6 +13,7 @@ from musicrec.config import AttentionConfig, Config, LstmConfig
 from musicrec.io.listenbrainz import Dump, check_dumps, find_dumps
 from musicrec.io.runs import Run, Stage
 from musicrec.io.spotify import Catalogue, find_catalogues
+from musicrec.pipelines.build_features import build_features
 from musicrec.pipelines.build_silver import build_silver
 from musicrec.pipelines.cluster_tracks import cluster_tracks
 from musicrec.pipelines.evaluate import evaluate
@@ -68,6 +69,10 @@ def _ingest_tracks(run: Run, config: Config, sources: Sources) -> Stage:
 
 def _build_silver(run: Run, config: Config, sources: Sources) -> Stage:
     return build_silver(run, config.interactions, config.sequences, config.recommend.item)
+
+
+def _build_features(run: Run, config: Config, sources: Sources) -> Stage:
+    return build_features(run, config.content.features, config.content.weights, config.lakehouse.files_folder)
 
 
 def _cluster_tracks(run: Run, config: Config, sources: Sources) -> Stage:
@@ -135,6 +140,7 @@ STEPS: Mapping[str, Step] = {
     "ingest_listens": _ingest_listens,
     "ingest_tracks": _ingest_tracks,
     "build_silver": _build_silver,
+    "build_features": _build_features,
     "cluster_tracks": _cluster_tracks,
     "train_als": _train_als,
     "train_pca": _train_pca,

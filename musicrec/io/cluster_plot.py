@@ -38,7 +38,7 @@ def plot_clusters(
     for cluster, name in enumerate(names):
         dots = drawn[own == cluster]
         colour = f"C{cluster}" if len(names) <= 10 else None
-        axes.scatter(*dots.T, s=6, alpha=0.45, linewidths=0, label=f"{cluster}: {name}", color=colour)
+        axes.scatter(dots[:, 0], dots[:, 1], s=6, alpha=0.45, linewidths=0, label=f"{cluster}: {name}", color=colour)
     for cluster, (x, y) in enumerate(centres):
         box = {"boxstyle": "circle,pad=0.25", "facecolor": "white", "alpha": 0.85}
         axes.text(x, y, str(cluster), ha="center", va="center", fontsize=9, bbox=box)

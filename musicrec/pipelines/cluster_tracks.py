@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -27,7 +28,7 @@ def cluster_tracks(run: Run, params: ClusterParams, files: Path) -> Stage:
 
     Raises
     ------
-    InputError : a feature is null, or all of them have one value only.
+    InputError : no feature is known of all tracks and differs among them.
     """
     lake = run.lakehouse
     tracks = lake.read_or_empty("silver.track_features")
@@ -111,7 +112,7 @@ def _fitted(placed: DataFrame, clusters: Clusters, names: list[str]) -> DataFram
     return placed.sparkSession.createDataFrame(rows, schema)
 
 
-def _by_feature(clusters: Clusters, values: np.ndarray) -> dict[str, float]:
+def _by_feature(clusters: Clusters, values: NDArray[np.float64]) -> dict[str, float]:
     return {name: round(float(value), 6) for name, value in zip(clusters.features, values, strict=True)}
 
 

@@ -28,7 +28,7 @@ class Clusters:
 
     Attributes
     ----------
-    features : columns that were used; those of one value only are not among them.
+    features : columns that were used; those that are unknown or the same for all are not among them.
     mean, scale : of each, by which it is standardised [d].
     centres : standardised [k × d].
     silhouette : mean of each cluster's points [k].
@@ -71,7 +71,7 @@ def fit_clusters(tracks: DataFrame, params: ClusterParams, seed: int, log: Logge
 
     Raises
     ------
-    InputError : no tracks, a null in a column, or all columns have one value only.
+    InputError : no tracks, or no column that is known of all and not the same for all.
     NonFiniteError : the fit diverged.
     """
     rows = _sample(tracks, params)
@@ -97,7 +97,7 @@ def fit_clusters(tracks: DataFrame, params: ClusterParams, seed: int, log: Logge
 
 
 def _sample(tracks: DataFrame, params: ClusterParams) -> DataFrame:
-    """(track_id, values array<double>) of at most `params.sample` tracks, in one partition, in the order of track_id."""
+    """(track_id, values array<double>) of at most `params.sample` tracks, in one partition, by track_id."""
     hard = F.arrays_overlap("imputed", F.array(*[F.lit(name) for name in params.features]))
     known = tracks.where(~F.coalesce(hard, F.lit(False)))
     chosen = known if not known.isEmpty() else tracks
@@ -110,22 +110,20 @@ def _matrix(rows: DataFrame) -> Matrix:
     lists = read_lists(rows.select("values").toArrow()["values"].combine_chunks())
     if not len(lists):
         raise InputError("table silver.track_features", "tracks", "none")
-    raw = np.asarray(lists.values, float).reshape(len(lists), -1)
-    if not np.isfinite(raw).all():
-        raise InputError("table silver.track_features", "numbers in every feature", "a null or NaN")
-    return raw
+    # A null is read as NaN.
+    return np.asarray(lists.values, float).reshape(len(lists), -1)
 
 
 def _scales(raw: Matrix, params: ClusterParams, log: Logger) -> tuple[tuple[str, ...], Matrix, Matrix]:
     """The columns that vary, their means and standard deviations."""
     mean, scale = raw.mean(axis=0), raw.std(axis=0)
-    # Relative, since the deviation of equal numbers is not always exactly 0.
+    # Relative, since the deviation of equal numbers is not always exactly 0. NaN is above nothing.
     varies = scale > 1e-9 * np.maximum(np.abs(mean), 1e-9)
     if not varies.any():
-        raise InputError("table silver.track_features", "a feature that is not the same for all tracks", "none")
-    constant = [name for name, is_used in zip(params.features, varies, strict=True) if not is_used]
-    if constant:
-        log.warning("clusters: features with one value only are left out", features=constant)
+        raise InputError("table silver.track_features", "a feature that is known and not the same for all", "none")
+    left_out = [name for name, is_used in zip(params.features, varies, strict=True) if not is_used]
+    if left_out:
+        log.warning("clusters: features that are unknown or the same for all are left out", features=left_out)
     used = tuple(name for name, is_used in zip(params.features, varies, strict=True) if is_used)
     return used, mean[varies], scale[varies]
 

@@ -8,8 +8,7 @@ from musicrec.params import Params
 from musicrec.schemas.content import ENGINEERED_FEATURES
 from musicrec.schemas.table import AUDIO_FEATURES
 
-# Without key and mode: twelve keys stand in a circle, and a column of two values splits every cluster in two. Tempo
-# with its octave folded, since half and double tempo are often mistaken for each other.
+# Without key and mode: twelve keys stand in a circle, and a column of two values splits every cluster in two.
 SOUND = (
     "danceability",
     "energy",
@@ -19,7 +18,7 @@ SOUND = (
     "instrumentalness",
     "liveness",
     "valence",
-    "tempo_folded",
+    "tempo",
 )
 
 
@@ -28,8 +27,8 @@ class ClusterParams(Params):
 
     Attributes
     ----------
-    features : columns of silver.track_features, each standardised.
-    k_min, k_max : numbers of clusters that are tried; the highest mean silhouette wins, the smaller number where two tie.
+    features : columns of silver.track_features, each standardised; one that is unknown of a track or the same for all is left out.
+    k_min, k_max : numbers of clusters that are tried; the highest mean silhouette wins, the smaller of two that tie.
     sample : tracks that k and the centres are found from, drawn by hash; all others are put to their nearest centre.
     restarts : fits of each k from other first centres; the one with the least inertia stands.
     max_iterations : of each fit, at most.
