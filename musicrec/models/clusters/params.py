@@ -27,7 +27,8 @@ class ClusterParams(Params):
 
     Attributes
     ----------
-    features : columns of silver.track_features, each standardised; one that is unknown of a track or the same for all is left out.
+    features : columns of silver.track_features, each standardised. One that is unknown of some track is left out, and
+        so is one that is the same for all.
     k_min, k_max : numbers of clusters that are tried; the highest mean silhouette wins, the smaller of two that tie.
     sample : tracks that k and the centres are found from, drawn by hash; all others are put to their nearest centre.
     restarts : fits of each k from other first centres; the one with the least inertia stands.
