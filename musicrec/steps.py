@@ -23,6 +23,7 @@ from musicrec.pipelines.model_fits import ModelFits, PairFit, SequenceFit
 from musicrec.pipelines.recommend import recommend
 from musicrec.pipelines.similar import train_knn
 from musicrec.pipelines.train import train_als, train_pca
+from musicrec.pipelines.train_cold_start import train_cold_start
 from musicrec.pipelines.train_neural import train_neural, train_sequence
 
 
@@ -81,6 +82,10 @@ def _cluster_tracks(run: Run, config: Config, sources: Sources) -> Stage:
 
 def _train_als(run: Run, config: Config, sources: Sources) -> Stage:
     return train_als(run, config.recommend.item, config.interactions, config.als)
+
+
+def _train_cold_start(run: Run, config: Config, sources: Sources) -> Stage:
+    return train_cold_start(run, config.recommend.item, config.cold_start)
 
 
 def _train_pca(run: Run, config: Config, sources: Sources) -> Stage:
@@ -143,6 +148,7 @@ STEPS: Mapping[str, Step] = {
     "build_features": _build_features,
     "cluster_tracks": _cluster_tracks,
     "train_als": _train_als,
+    "train_cold_start": _train_cold_start,
     "train_pca": _train_pca,
     "train_sequence": _train_sequence,
     "train_neural": _train_neural,
