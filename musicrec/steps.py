@@ -18,6 +18,7 @@ from musicrec.pipelines.analyse import analyse
 from musicrec.pipelines.build_features import build_features
 from musicrec.pipelines.build_silver import build_silver
 from musicrec.pipelines.content import train_content
+from musicrec.pipelines.cluster_tracks import cluster_tracks
 from musicrec.pipelines.evaluate import evaluate
 from musicrec.pipelines.ingest_feedback import ingest_feedback
 from musicrec.pipelines.ingest_listens import ingest_listens
@@ -27,6 +28,7 @@ from musicrec.pipelines.ranking import RankerJob
 from musicrec.pipelines.recommend import recommend
 from musicrec.pipelines.similar import train_knn
 from musicrec.pipelines.train import train_als, train_pca
+from musicrec.pipelines.train_cold_start import train_cold_start
 from musicrec.pipelines.train_neural import train_neural, train_sequence
 from musicrec.pipelines.train_popularity import train_popularity
 from musicrec.pipelines.train_ranker import train_ranker
@@ -90,8 +92,16 @@ def _build_features(run: Run, config: Config, sources: Sources) -> Stage:
     return build_features(run, config.content.features, config.content.weights, config.lakehouse.files_folder)
 
 
+def _cluster_tracks(run: Run, config: Config, sources: Sources) -> Stage:
+    return cluster_tracks(run, config.clusters, config.lakehouse.files_folder)
+
+
 def _train_als(run: Run, config: Config, sources: Sources) -> Stage:
     return train_als(run, config.recommend.item, config.interactions, config.als)
+
+
+def _train_cold_start(run: Run, config: Config, sources: Sources) -> Stage:
+    return train_cold_start(run, config.recommend.item, config.cold_start)
 
 
 def _train_pca(run: Run, config: Config, sources: Sources) -> Stage:
@@ -186,7 +196,9 @@ STEPS: Mapping[str, Step] = {
     "ingest_feedback": _ingest_feedback,
     "build_silver": _build_silver,
     "build_features": _build_features,
+    "cluster_tracks": _cluster_tracks,
     "train_als": _train_als,
+    "train_cold_start": _train_cold_start,
     "train_pca": _train_pca,
     "train_sequence": _train_sequence,
     "train_neural": _train_neural,

@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 from musicrec.io.runs import Run, Stage
 from musicrec.models.embedding import EmbeddingModel
 from musicrec.models.knn.fit import fit_knn
+from musicrec.pipelines.fresh import fresh_rows
 from musicrec.pipelines.lists import candidate_lists, filled_list, spread_list
 from musicrec.pipelines.publish import content_if_published, load_models, load_neighbours, load_reranker
 from musicrec.pipelines.ranking import RankerJob, Retrieval, content_vectors, load_ranker
@@ -79,6 +80,8 @@ def recommend(
     # one reads few row groups.
     lists = shelves[0].unionByName(shelves[1]).join(users, "user_idx", "inner")
     rows = _rows(lists.repartition(parts, "part").sortWithinPartitions("user_id", "shelf"), data.items)
+    fresh = fresh_rows(run, models["als"], data, users, params.fresh) if params.item == "recording" else None
+    rows = rows if fresh is None else rows.unionByName(fresh)
     rows = rows.withColumns({"as_of": F.lit(run.day), "run_id": F.lit(run.run_id)})
     run.lakehouse.overwrite("gold.recommendations", rows, where=f"as_of = '{run.day}'")
     written = run.lakehouse.read("gold.recommendations").where(F.col("as_of") == F.lit(run.day))

@@ -39,6 +39,7 @@ class RecommendParams(Params):
     item : what an item is.
     depth : length of each model's list, from which the hybrid is fused; judged lists are as deep, and what lies
         further down counts as tied.
+    fresh : tracks that no one has played, per listener, on a shelf of their own; 0 for no such shelf.
     discover, again : the list that is published on each shelf: a model, a baseline or `hybrid`.
     diversity : how published lists are spread over artists.
     """
@@ -46,6 +47,7 @@ class RecommendParams(Params):
     n: int = Field(default=20, ge=1, le=1000)
     item: ItemKind = "recording"
     depth: int = Field(default=500, ge=1)
+    fresh: int = Field(default=10, ge=0, le=1000)
     discover: Listed | Literal["ranker", "artist_popular"] = "hybrid"
     again: Listed | Literal["own_top"] = "hybrid"
     diversity: DiversityParams = DiversityParams()
