@@ -10,9 +10,9 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 
 from musicrec.errors import ConfigError
 from musicrec.models.als.fit import AlsParams
-from musicrec.models.content import ContentParams
 from musicrec.models.clusters.params import ClusterParams
 from musicrec.models.cold_start.params import ColdStartParams
+from musicrec.models.content import ContentParams
 from musicrec.models.knn.matrix import KnnParams
 from musicrec.models.neural.attention import AttentionParams
 from musicrec.models.neural.dot_bias import DotBiasParams

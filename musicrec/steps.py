@@ -17,8 +17,8 @@ from musicrec.io.spotify import Catalogue, find_catalogues
 from musicrec.pipelines.analyse import analyse
 from musicrec.pipelines.build_features import build_features
 from musicrec.pipelines.build_silver import build_silver
-from musicrec.pipelines.content import train_content
 from musicrec.pipelines.cluster_tracks import cluster_tracks
+from musicrec.pipelines.content import train_content
 from musicrec.pipelines.evaluate import evaluate
 from musicrec.pipelines.ingest_feedback import ingest_feedback
 from musicrec.pipelines.ingest_listens import ingest_listens

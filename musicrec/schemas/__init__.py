@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from musicrec.schemas import analyses, bronze, content, feedback, gold, ops, popularity, silver, vectors
-from musicrec.schemas import bronze, clusters, content, gold, ops, popularity, silver, vectors
+from musicrec.schemas import analyses, bronze, clusters, content, feedback, gold, ops, popularity, silver, vectors
 from musicrec.schemas.table import AUDIO_FEATURES, Table, conform, same_key
 
 __all__ = ["AUDIO_FEATURES", "TABLES", "Table", "conform", "same_key"]
