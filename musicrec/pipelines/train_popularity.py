@@ -56,13 +56,13 @@ def train_popularity(run: Run, params: PopularityParams, files: Path) -> Stage:
     if params.use_saved:
         model = _saved(folder / "model", params)
     else:
-        model = _fit(run, _known_tracks(run, features, params), params, folder)
+        model = _fit(run, known_tracks(run, features, params), params, folder)
     predicted = predict(features, model, params.reasons)
     marks = {"as_of": F.lit(run.day), "run_id": F.lit(run.run_id)}
     run.lakehouse.overwrite("gold.popularity", predicted.withColumns(marks))
     rows = run.lakehouse.read("gold.popularity", is_input=False).count()
     run.metric("tracks_predicted", rows, model=model.kind)
-    return Stage(features.count(), rows, model.kind)
+    return Stage(rows, rows, model.kind)
 
 
 def predict(features: DataFrame, model: PopularityModel, most: int) -> DataFrame:
@@ -150,7 +150,7 @@ def _columns(params: PopularityParams) -> list[str]:
     return list(dict.fromkeys((*_TEXT, *params.features.numbers, "year")))
 
 
-def _known_tracks(run: Run, features: DataFrame, params: PopularityParams) -> pd.DataFrame:
+def known_tracks(run: Run, features: DataFrame, params: PopularityParams) -> pd.DataFrame:
     """The tracks to learn from and to judge on, in a total order; drawn by hash where there are too many."""
     known = features.where(F.col("popularity").isNotNull())
     count = known.count()
