@@ -135,83 +135,99 @@ def intervals(axis, names, rows, value, title, xlabel):
 # COMMAND ----------
 
 # MAGIC %md ## The network of artists
-# MAGIC The artists with the highest PageRank and their strongest ties: on one song, with one listener, in one session. A
-# MAGIC tie's weight is the logarithm of the lift, how much more often two artists meet than if they were put together by
-# MAGIC chance, so that the most played are not everyone's neighbours.
+# MAGIC The artists with the highest PageRank and their strongest ties: on one song, with one listener, in one session; then
+# MAGIC those of them who are played. A tie's weight is the logarithm of the lift, how much more often two artists meet than
+# MAGIC if they were put together by chance, so that the most played are not everyone's neighbours.
 
 # COMMAND ----------
 
-SHOWN, TIES = 45, 3
+SHOWN, TIES = 40, 3
+NAME = np.array([1.25, 0.3])  # the room of a name, in inches
 nodes = rows_of("gold.artist_nodes").dropna(subset=["pagerank"])
-top_nodes = nodes.sort_values(["pagerank", "artist_key"], ascending=[False, True]).head(SHOWN)
+nodes = nodes.sort_values(["pagerank", "artist_key"], ascending=[False, True], ignore_index=True)
 edges = lakehouse.read("gold.artist_edges")
-inside = edges.where(F.col("artist_key").isin(list(top_nodes["artist_key"])) & F.col("other_key").isin(list(top_nodes["artist_key"])))
-pairs = inside.groupBy("artist_key", "other_key").agg(F.sum(F.log2("lift")).alias("weight")).toPandas()
-pairs = pairs.sort_values(["weight", "artist_key", "other_key"], ascending=[False, True, True], ignore_index=True)
 
 
-def strongest(pairs, ties):
-    """The pairs that are among the `ties` first of either artist."""
-    met, kept = {}, []
+def strongest_ties(keys, ties):
+    """pandas (artist_key, other_key, weight): the pairs among `keys` that are among the first of either."""
+    among = F.col("artist_key").isin(keys) & F.col("other_key").isin(keys)
+    weighted = edges.where(among).groupBy("artist_key", "other_key").agg(F.sum(F.log2("lift")).alias("weight")).toPandas()
+    pairs = weighted.sort_values(["weight", "artist_key", "other_key"], ascending=[False, True, True], ignore_index=True)
+    met, kept = dict.fromkeys(keys, 0), []
     for pair in pairs.itertuples():
-        places = [met.get(key, 0) for key in (pair.artist_key, pair.other_key)]
-        if min(places) < ties:
+        ends = (pair.artist_key, pair.other_key)
+        if min(met[key] for key in ends) < ties:
             kept.append(pair.Index)
-        for key in (pair.artist_key, pair.other_key):
-            met[key] = met.get(key, 0) + 1
+        for key in ends:
+            met[key] += 1
     return pairs.loc[kept]
 
 
-def spread_out(graph, width, height, seed):
-    """Places of the nodes on a width × height sheet: as springs draw them, then evened out so that names find room."""
-    places = nx.spring_layout(graph, k=2.2 / max(len(graph), 1) ** 0.5, iterations=300, seed=seed, weight="weight")
-    keys = sorted(places)
-    at = np.array([places[key] for key in keys]).reshape(len(keys), 2)
-    # By rank along each side, half way: springs leave a crowd in the middle and empty corners.
+def spread_out(keys, ties, width, height, seed):
+    """Places of the artists on a sheet: as springs draw them, then moved until no name lies on another."""
+    graph = nx.Graph()
+    graph.add_nodes_from(sorted(keys))
+    graph.add_weighted_edges_from(ties[["artist_key", "other_key", "weight"]].itertuples(index=False))
+    found = nx.spring_layout(graph, k=2.2 / max(len(keys), 1) ** 0.5, iterations=300, seed=seed)
+    at = np.array([found[key] for key in sorted(keys)]).reshape(-1, 2)
+    # Half by rank along each side: springs alone leave a crowd in the middle and empty corners.
     ranks = np.argsort(np.argsort(at, axis=0, kind="stable"), axis=0, kind="stable") / max(len(keys) - 1, 1) * 2 - 1
-    sheet = (at + ranks) / 2 * (width / 2, height / 2)
-    need = np.array([0.9, 0.34])  # of a name, in inches
-    for _ in range(400):
+    sheet = (0.35 * at / max(np.abs(at).max(), 1e-9) + 0.65 * ranks) * (width / 2, height / 2)
+    for _ in range(500):
         apart = sheet[:, None, :] - sheet[None, :, :]
-        overlap = np.maximum(need - np.abs(apart), 0)
-        push = np.where(overlap.min(axis=2) > 0, overlap[:, :, 1], 0)
-        np.fill_diagonal(push, 0)
-        if not push.any():
+        overlap = np.maximum(NAME - np.abs(apart), 0).min(axis=2)
+        np.fill_diagonal(overlap, 0)
+        if not overlap.any():
             break
-        sheet[:, 1] += (push * np.where(apart[:, :, 1] >= 0, 1, -1) * 0.25).sum(axis=1)
-        sheet[:, 0] += (push * np.sign(apart[:, :, 0]) * 0.5).sum(axis=1)
-    return dict(zip(keys, sheet))
+        # Up and down, where names need least room.
+        way = np.where(apart[:, :, 1] != 0, np.sign(apart[:, :, 1]), np.sign(np.subtract.outer(range(len(keys)), range(len(keys)))))
+        sheet[:, 1] += (np.where(overlap > 0, NAME[1] - np.abs(apart[:, :, 1]), 0) * way).sum(axis=1) * 0.3
+    return dict(zip(sorted(keys), sheet))
 
 
-ties = strongest(pairs, TIES)
-graph = nx.Graph()
-graph.add_nodes_from(sorted(top_nodes["artist_key"]))
-graph.add_weighted_edges_from(ties[["artist_key", "other_key", "weight"]].itertuples(index=False))
-places = spread_out(graph, 11, 7.5, seed=4)
-figure, (axis,) = new_figure("artist network", size=(12.5, 9))
-most = max(ties["weight"].max(), 1e-9) if len(ties) else 1.0
-for tie in ties.itertuples():
-    (x0, y0), (x1, y1) = places[tie.artist_key], places[tie.other_key]
-    axis.plot([x0, x1], [y0, y1], color=LIGHT, linewidth=0.4 + 2.6 * tie.weight / most, alpha=0.75, zorder=1)
-first = top_nodes["community"].astype(int).value_counts().index.sort_values()
-color_of = {community: PALETTE[min(place, len(PALETTE) - 1)] for place, community in enumerate(first)}
-for node in top_nodes.itertuples():
-    x, y = places[node.artist_key]
-    size = 40 + 900 * node.pagerank / max(top_nodes["pagerank"].max(), 1e-9)
-    axis.scatter(x, y, s=size, color=color_of[int(node.community)], edgecolor="white", linewidth=1, zorder=2)
-    name = node.artist if len(node.artist) <= 22 else f"{node.artist[:21]}…"
-    label = {"textcoords": "offset points", "ha": "center", "va": "top", "fontsize": 8, "zorder": 3}
-    box = {"boxstyle": "round,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.75}
-    axis.annotate(name, (x, y), (0, -3 - size**0.5 / 2), color="#2b3338", bbox=box, **label)
-for community in first:
-    own = top_nodes[top_nodes["community"] == community]
-    axis.scatter([], [], s=60, color=color_of[community], label=f"{own['artist'].iloc[0]} and {len(own) - 1} more" if len(own) > 1 else own["artist"].iloc[0])
-axis.legend(frameon=False, title="communities, by their first artist", loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=4)
-axis.set_axis_off()
-axis.margins(0.06)
-title = f"The {len(top_nodes)} best connected artists: {len(first)} communities, {len(ties)} strongest ties (size: PageRank; width: log2 lift)"
-axis.set(title=title, xlabel="places have no unit")
-show(figure)
+def short(name, most=20):
+    """A name that fits."""
+    return name if len(name) <= most else f"{name[: most - 1]}…"
+
+
+def draw_network(name, shown, what):
+    """The artists of some rows of gold.artist_nodes, and their strongest ties."""
+    if shown.empty:
+        print(f"no {what}")
+        return
+    ties = strongest_ties(list(shown["artist_key"]), TIES)
+    places = spread_out(list(shown["artist_key"]), ties, 11.5, 7, seed=4)
+    figure, (axis,) = new_figure(name, size=(12.5, 8.6))
+    most = ties["weight"].max() if len(ties) else 1.0
+    for tie in ties.itertuples():
+        (x0, y0), (x1, y1) = places[tie.artist_key], places[tie.other_key]
+        axis.plot([x0, x1], [y0, y1], color=LIGHT, linewidth=0.4 + 2.4 * tie.weight / most, alpha=0.7, zorder=1)
+    groups = shown.groupby("community", sort=True)
+    for place, (_, own) in enumerate(groups):
+        color = PALETTE[min(place, len(PALETTE) - 1)]
+        size = 30 + 500 * own["pagerank"] / shown["pagerank"].max()
+        at = np.array([places[key] for key in own["artist_key"]])
+        more = f" and {len(own) - 1} more" if len(own) > 1 else ""
+        label = f"{short(own['artist'].iloc[0])}{more}" if place < len(PALETTE) else None
+        axis.scatter(*at.T, s=size, color=color, edgecolor="white", linewidth=1, zorder=2, label=label)
+    for node in shown.itertuples():
+        box = {"boxstyle": "round,pad=0.08", "facecolor": "white", "edgecolor": "none", "alpha": 0.7}
+        axis.annotate(short(node.artist), places[node.artist_key], (0, -6), textcoords="offset points", ha="center", va="top", fontsize=8, color="#2b3338", bbox=box, zorder=3)
+    legend = axis.legend(frameon=False, title="communities, by their first artist", loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=4)
+    for handle in legend.legend_handles:
+        handle.set_sizes([60])
+    axis.set_axis_off()
+    axis.margins(0.06)
+    axis.set(title=f"The {len(shown)} best connected {what}: {len(groups)} communities (size: PageRank; {len(ties)} strongest ties, width: log2 of the lift)")
+    axis.set_xlabel("places have no unit")
+    show(figure)
+
+
+draw_network("artist network", nodes.head(SHOWN), "artists")
+
+# COMMAND ----------
+
+draw_network("network of played artists", nodes[nodes["plays"] > 0].head(SHOWN), "artists among those who are played")
 
 # COMMAND ----------
 
@@ -347,8 +363,8 @@ for axis, measure in zip(axes, sorted(sounds)):
     axis.fill_between(at, rows["low"], rows["high"], color=LIGHT, alpha=0.8, linewidth=0)
     axis.plot(at, rows["mean"], color=INK, marker="o", markersize=4)
     risen = rows["mean"].iloc[-1] - rows["mean"].iloc[0]
-    apart = rows["low"].iloc[-1] > rows["high"].iloc[0] or rows["high"].iloc[-1] < rows["low"].iloc[0]
-    word = ("up" if risen > 0 else "down") if apart and len(rows) > 1 else "no clear change"
+    apart = max(rows["low"].iloc[[0, -1]]) > min(rows["high"].iloc[[0, -1]])  # the two intervals do not meet
+    word = "no clear change" if not apart else "up" if risen > 0 else "down"
     axis.set(title=f"{measure.capitalize()}: {word}", ylabel=UNITS.get(measure, "0 to 1"))
     axis.set_xticks(at, [f"{decade}s" for decade in at], rotation=45, ha="right")
 figure.suptitle("What songs sound like, from the first decade in the catalogue to the last", fontsize=11)
@@ -383,8 +399,11 @@ show(figure)
 
 rho = rows_of("gold.feature_correlations").sort_values(["rho", "feature"], ascending=[False, True], ignore_index=True)
 figure, (axis,) = new_figure("correlation with popularity", size=(9, 1.5 + 0.26 * max(len(rho), 4)))
-strong = rho.loc[rho["rho"].abs().idxmax()] if len(rho) else None
-title = f"{strong['feature']} goes most with popularity, and only weakly: ρ = {strong['rho']:+.2f}" if len(rho) and abs(strong["rho"]) < 0.3 else f"{strong['feature']} goes most with popularity: ρ = {strong['rho']:+.2f}" if len(rho) else "No features yet"
+title = "No features yet"
+if len(rho):
+    most = rho.loc[rho["rho"].abs().idxmax()]
+    how = ", but weakly" if abs(most["rho"]) < 0.3 else ""
+    title = f"{most['feature'].replace('_', ' ').capitalize()} goes most with popularity{how}: ρ = {most['rho']:+.2f}"
 songs = f"{rho['n'].min():,} to {rho['n'].max():,} songs" if len(rho) else "no songs"
 intervals(axis, [name.replace("_", " ") for name in rho["feature"]], rho, "rho", title, f"Spearman's ρ with popularity, 95 % interval ({songs})")
 axis.axvline(0, color=GREY, linewidth=0.8)

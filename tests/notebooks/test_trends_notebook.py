@@ -197,6 +197,7 @@ def test_every_axis_says_what_it_shows(analysed: Analysed) -> None:
     counts = {name: len(analysed.axes(name)) for name in analysed.figures}
     assert counts == {
         "artist network": 1,
+        "network of played artists": 1,
         "strongest pairs": 3,
         "by year": 2,
         "by genre": 2,
