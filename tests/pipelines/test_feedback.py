@@ -22,6 +22,7 @@ from musicrec.io.runs import Run
 from musicrec.io.tables import Lakehouse
 from musicrec.logs import make_logger
 from musicrec.models.embedding import EmbeddingModel
+from musicrec.pipelines.feedback import blocked_artist_keys
 from musicrec.pipelines.lists import candidate_lists, filled_list, spread_list
 from musicrec.pipelines.settings import SHELVES, RecommendParams
 from musicrec.pipelines.training_data import TrainingData, training_data
@@ -119,9 +120,10 @@ class Night:
         return DeltaTable(self.lakehouse.location(table)).to_pyarrow_table().to_pylist()
 
     def data(self, until: datetime | None = None) -> TrainingData:
-        now = datetime(2021, 8, 7, tzinfo=UTC)
-        run = Run(self.lakehouse, "test", "test", now, 1, make_logger("test"), DAY)
-        return training_data(run, "recording", InteractionParams(), until)
+        return training_data(self.as_run(), "recording", InteractionParams(), until)
+
+    def as_run(self) -> Run:
+        return Run(self.lakehouse, "test", "test", datetime(2021, 8, 7, tzinfo=UTC), 1, make_logger("test"), DAY)
 
     def titles(self) -> dict[int, str]:
         names = {row["recording_id"]: row["title"] for row in self.rows("silver.recordings")}
@@ -244,6 +246,13 @@ def test_what_is_hated_or_blocked_is_on_no_shelf(night: Night, data: TrainingDat
             found[row.name] |= offered
             assert not offered & BLOCKED.get(users[row.user_idx], set()), (shelf, row.name)
         assert min(len(titles_of) for titles_of in found.values()) > 10
+
+
+def test_blocked_artists_are_told_by_their_key_too(night: Night) -> None:
+    keys = blocked_artist_keys(night.as_run())
+    assert keys is not None
+    users = {row["user_idx"]: row["user_id"] for row in night.rows("silver.user_index")}
+    assert {(users[row.user_idx], row.artist_key) for row in keys.collect()} == {("1", "artist 3"), ("3", "artist 4")}
 
 
 def test_what_is_loved_but_was_not_played_is_still_new(night: Night, data: TrainingData) -> None:
