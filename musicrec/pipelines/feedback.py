@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from musicrec.io.runs import Run
-from musicrec.transforms.feedback import said_before, standing
+from musicrec.transforms.feedback import HATE, said_before, standing
 
 
 def write_feedback(run: Run) -> bool:
@@ -34,3 +35,15 @@ def feedback_before(run: Run, until: datetime) -> DataFrame | None:
         return None
     names = ("listens", "spellings", "user_index", "item_index")
     return standing(statements, *[lake.read(f"silver.{name}") for name in names])
+
+
+def blocked_artist_keys(run: Run) -> DataFrame | None:
+    """(user_idx, artist_key): the artists that a listener blocks, for lists of what no listen has; None without any."""
+    lake = run.lakehouse
+    if not lake.exists("silver.feedback"):
+        return None
+    feedback = lake.read("silver.feedback").where((F.col("item_kind") == "artist") & (F.col("score") == HATE))
+    if feedback.isEmpty():
+        return None
+    keys = lake.read("silver.recordings").select(F.col("artist_id").alias("item_id"), "artist_key").distinct()
+    return feedback.join(keys, "item_id", "inner").select("user_idx", "artist_key").distinct()

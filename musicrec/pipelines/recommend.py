@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import reduce
 from pathlib import Path
 
 from pyspark.sql import DataFrame
@@ -11,6 +12,7 @@ from pyspark.sql import functions as F
 from musicrec.io.runs import Run, Stage
 from musicrec.models.embedding import EmbeddingModel
 from musicrec.models.knn.fit import fit_knn
+from musicrec.pipelines.context import shelves_by_part
 from musicrec.pipelines.fresh import fresh_rows
 from musicrec.pipelines.lists import candidate_lists, filled_list, spread_list
 from musicrec.pipelines.publish import content_if_published, load_models, load_neighbours, load_reranker
@@ -74,11 +76,16 @@ def recommend(
         hybrid = hybrids.of(shelf)
         second = stage if shelf == "discover" else None
         made = candidate_lists(models, data, hybrid, shelf, depth, chosen, rerank, neighbours, alike, second)[chosen]
-        lists = _reasoned(made, models, data, users, shelf, params)
-        shelves.append(lists.withColumns({"shelf": F.lit(shelf), "model": F.lit(chosen)}))
+        named: dict[str, DataFrame] = {shelf: made}
+        if shelf == "discover" and params.context.enabled:
+            named |= shelves_by_part(made.persist(), data, params.context)
+        for name, lists in named.items():
+            listed = users if name == shelf else users.join(lists, "user_idx", "left_semi")
+            reasoned = _reasoned(lists, models, data, listed, shelf, params)
+            shelves.append(reasoned.withColumns({"shelf": F.lit(name), "model": F.lit(chosen)}))
     # Joined and ordered a list at a time, not a row at a time; in the order of listeners, so that an app that asks for
     # one reads few row groups.
-    lists = shelves[0].unionByName(shelves[1]).join(users, "user_idx", "inner")
+    lists = reduce(DataFrame.unionByName, shelves).join(users, "user_idx", "inner")
     rows = _rows(lists.repartition(parts, "part").sortWithinPartitions("user_id", "shelf"), data.items)
     fresh = fresh_rows(run, models["als"], data, users, params.fresh) if params.item == "recording" else None
     rows = rows if fresh is None else rows.unionByName(fresh)

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from musicrec.evaluation.bootstrap import BootstrapParams
 from musicrec.params import Params
+from musicrec.ranking.context import ContextParams
 from musicrec.ranking.diversity import DiversityParams
 from musicrec.ranking.fusion import HybridParams
 from musicrec.transforms.interactions import ItemKind
@@ -42,6 +43,7 @@ class RecommendParams(Params):
     fresh : tracks that no one has played, per listener, on a shelf of their own; 0 for no such shelf.
     discover, again : the list that is published on each shelf: a model, a baseline or `hybrid`.
     diversity : how published lists are spread over artists.
+    context : lists of `discover` for parts of the day, each a shelf of its own.
     """
 
     n: int = Field(default=20, ge=1, le=1000)
@@ -51,6 +53,7 @@ class RecommendParams(Params):
     discover: Listed | Literal["ranker", "artist_popular"] = "hybrid"
     again: Listed | Literal["own_top"] = "hybrid"
     diversity: DiversityParams = DiversityParams()
+    context: ContextParams = ContextParams()
 
     def of(self, shelf: Shelf) -> str:
         """The list that is published on a shelf."""

@@ -6,6 +6,7 @@ import json
 from collections import defaultdict
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,9 @@ from musicrec.io.runs import Run
 from musicrec.io.tables import Lakehouse
 from musicrec.logs import make_logger
 from musicrec.models.embedding import EmbeddingModel
-from musicrec.pipelines.lists import candidate_lists, filled_list
-from musicrec.pipelines.settings import SHELVES
+from musicrec.pipelines.feedback import blocked_artist_keys
+from musicrec.pipelines.lists import candidate_lists, filled_list, spread_list
+from musicrec.pipelines.settings import SHELVES, RecommendParams
 from musicrec.pipelines.training_data import TrainingData, training_data
 from musicrec.ranking.fusion import HybridParams
 from musicrec.transforms.interactions import InteractionParams
@@ -64,7 +66,11 @@ STATEMENTS: list[dict[str, Any] | str] = [
     said("4", 0, "2021-08-03", artist_mbid=ARTIST_MBID),
     said("5", -1, recording_msid="msid-never played"),
     said("nobody", -1, recording_msid="msid-Song 0-0"),
+    # Not in the dump, which was made later: it was taken back.
+    said("6", -1, "2021-07-30", recording_msid="msid-Song 2-1"),
 ]
+DUMP_AT = "20210801-000000"
+IN_DUMP = [{"user_name": "6", "recording_msid": "msid-Song 2-2", "feedback": -1, "created": "2021-07-30T01:02:03"}]
 BAD: list[dict[str, Any] | str] = [
     "{broken",
     {"score": 1, "created": 1, "recording_msid": "m"},
@@ -106,17 +112,18 @@ class Night:
         self.sources = base / "feedback"
         self.overrides = (f"lakehouse.root={self.lakehouse.root}", f"sources.listens={base / 'dumps'}")
 
-    def run(self, *more: str) -> None:
+    def run(self, steps: list[str], *more: str) -> None:
         told = (*self.overrides, "sources.tracks=", f"sources.feedback={self.sources}", *more)
-        run_steps(STEPS, ROOT / "conf" / "local.toml", None, told, False)
+        run_steps(steps, ROOT / "conf" / "local.toml", None, told, False)
 
     def rows(self, table: str) -> Rows:
         return DeltaTable(self.lakehouse.location(table)).to_pyarrow_table().to_pylist()
 
     def data(self, until: datetime | None = None) -> TrainingData:
-        now = datetime(2021, 8, 7, tzinfo=UTC)
-        run = Run(self.lakehouse, "test", "test", now, 1, make_logger("test"), DAY)
-        return training_data(run, "recording", InteractionParams(), until)
+        return training_data(self.as_run(), "recording", InteractionParams(), until)
+
+    def as_run(self) -> Run:
+        return Run(self.lakehouse, "test", "test", datetime(2021, 8, 7, tzinfo=UTC), 1, make_logger("test"), DAY)
 
     def titles(self) -> dict[int, str]:
         names = {row["recording_id"]: row["title"] for row in self.rows("silver.recordings")}
@@ -128,7 +135,9 @@ class Night:
 def night(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Night:
     made = Night(spark, tmp_path_factory.mktemp("feedback"))
     write(made.sources / "a.jsonl", [*STATEMENTS, STATEMENTS[1], *BAD])
-    made.run()
+    folder = made.sources / f"listenbrainz-feedback-dump-{DUMP_AT}" / "lbdump" / "feedback" / "listens"
+    write(folder / "2021" / "07" / "30" / "data.json", IN_DUMP)
+    made.run(STEPS)
     return made
 
 
@@ -148,11 +157,12 @@ BLOCKED = {
     1: {"Song 0-0", "Song 1-1", *(f"Song 3-{song}" for song in range(SONGS))},
     2: {"Song 0-3"},
     3: {f"Song 4-{song}" for song in range(SONGS)},
+    6: {"Song 2-2"},
 }
 
 
 def test_each_line_is_kept_a_duplicate_or_in_quarantine(night: Night) -> None:
-    source = next(row for row in night.rows("ops.sources") if row["kind"] == "feedback")
+    source = next(row for row in night.rows("ops.sources") if row["name"] == "a.jsonl")
     counts = [source[f"rows_{name}"] for name in ("in", "kept", "duplicate", "quarantined")]
     assert counts == [len(STATEMENTS) + 1 + len(BAD), len(STATEMENTS), 1, len(BAD)]
     quarantined = [row for row in night.rows("bronze.quarantine") if row["source_id"] == source["source_id"]]
@@ -175,6 +185,7 @@ def test_the_newest_statement_stands_and_0_takes_back(night: Night) -> None:
         ("2", "Song 0-3"): -1,
         ("3", "Song 4-3"): 1,
         ("3", "Artist 4"): -1,
+        ("6", "Song 2-2"): -1,
     }
 
 
@@ -215,30 +226,33 @@ def test_what_is_hated_or_blocked_is_on_no_shelf(night: Night, data: TrainingDat
     assert blocked_titles(night, data) == BLOCKED
     users = {row["user_idx"]: int(row["user_id"]) for row in night.rows("silver.user_index")}
     titles = night.titles()
-    listed: dict[tuple[str, bool], int] = defaultdict(int)
-    made_by = models(data)
+    by_name = models(data)
+    everyone = data.users.select("user_idx")
+    params = RecommendParams(n=12)
     for shelf in SHELVES:
-        for is_guarded in (True, False):
-            # Lists of models that heed no blocks: what is published of them does all the same.
-            given = data if is_guarded else replace(data, blocked=None)
-            lists = candidate_lists(made_by, given, HybridParams(), shelf, 30)
-            every = [
-                rows.select(F.lit(name).alias("model"), "user_idx", "items", "scores") for name, rows in lists.items()
-            ]
-            rows = every[0]
-            for one in every[1:]:
-                rows = rows.unionByName(one)
-            everyone = data.users.select("user_idx").crossJoin(rows.select("model").distinct())
-            published = filled_list(rows, data, everyone, shelf, 12)
-            for row in _collected(rows if is_guarded else published, published):
-                offered = {titles[i] for i in row.items}
-                assert not offered & BLOCKED.get(users[row.user_idx], set()), (shelf, row.model)
-                listed[shelf, is_guarded] += len(offered)
-    assert min(listed.values()) > 100
+        lists = candidate_lists(by_name, data, HybridParams(), shelf, 30)
+        # Of a model that heeds no blocks: what is published of it does all the same.
+        heedless = candidate_lists(by_name, replace(data, blocked=None), HybridParams(), shelf, 30, "als")["als"]
+        made = {
+            **lists,
+            "filled": filled_list(heedless, data, everyone, shelf, 12),
+            "spread": spread_list(heedless, data, everyone, shelf, params, by_name),
+        }
+        assert {"als", "hybrid", "popular", "artist_popular"} < set(made)
+        rows = [row.select(F.lit(name).alias("name"), "user_idx", "items") for name, row in made.items()]
+        found = defaultdict(set)
+        for row in reduce(DataFrame.unionByName, rows).collect():
+            offered = {titles[i] for i in row["items"]}
+            found[row.name] |= offered
+            assert not offered & BLOCKED.get(users[row.user_idx], set()), (shelf, row.name)
+        assert min(len(titles_of) for titles_of in found.values()) > 10
 
 
-def _collected(*frames: DataFrame) -> list[Any]:
-    return [row for frame in {id(frame): frame for frame in frames}.values() for row in frame.collect()]
+def test_blocked_artists_are_told_by_their_key_too(night: Night) -> None:
+    keys = blocked_artist_keys(night.as_run())
+    assert keys is not None
+    users = {row["user_idx"]: row["user_id"] for row in night.rows("silver.user_index")}
+    assert {(users[row.user_idx], row.artist_key) for row in keys.collect()} == {("1", "artist 3"), ("3", "artist 4")}
 
 
 def test_what_is_loved_but_was_not_played_is_still_new(night: Night, data: TrainingData) -> None:
@@ -253,34 +267,18 @@ def test_what_is_loved_but_was_not_played_is_still_new(night: Night, data: Train
 
 
 def test_an_evaluation_knows_only_what_was_said_before_its_split(night: Night) -> None:
-    until = datetime(2021, 8, 2, 18, tzinfo=UTC)
-    before = blocked_titles(night, night.data(until))
-    assert before[2] == {"Song 0-1", "Song 0-2", "Song 0-3"}
-    assert before[4] == BLOCKED[3]
-    assert night.data(datetime(2021, 8, 1, 12, tzinfo=UTC)).blocked is not None
-    assert blocked_titles(night, night.data(datetime(2021, 8, 1, 12, tzinfo=UTC))) == {}
+    before = blocked_titles(night, night.data(datetime(2021, 8, 2, 18, tzinfo=UTC)))
+    assert before == {**BLOCKED, 2: {"Song 0-1", "Song 0-2", "Song 0-3"}, 4: BLOCKED[3]}
 
 
-def test_new_sources_add_up_and_a_dump_withdraws_what_it_lacks(night: Night) -> None:
-    version = night.lakehouse.version("bronze.feedback")
-    night.run()
-    assert night.lakehouse.version("bronze.feedback") == version
-    folder = night.sources / "listenbrainz-feedback-dump-20210806-000000"
-    day = folder / "lbdump" / "feedback" / "listens" / "2021" / "08" / "02"
-    write(day / "data.json", [{**said("2", None, recording_msid="msid-Song 2-2"), "feedback": -1}])
-    write(night.sources / "b.jsonl", [said("6", -1, "2021-08-06", recording_msid="msid-Song 2-1")])
-    night.run()
-    found = blocked_titles(night, night.data())
-    assert found == {
-        1: {f"Song 3-{song}" for song in range(SONGS)},
-        2: {"Song 2-2"},
-        3: BLOCKED[3],
-        6: {"Song 2-1"},
-    }
+def test_what_was_taken_in_is_not_taken_in_again(night: Night) -> None:
+    before = night.lakehouse.version("bronze.feedback"), night.lakehouse.version("ops.sources")
+    night.run(["ingest_feedback"])
+    assert (night.lakehouse.version("bronze.feedback"), night.lakehouse.version("ops.sources")) == before
 
 
 def test_a_source_that_is_no_feedback_is_refused_before_anything_is_written(night: Night, tmp_path: Path) -> None:
     before = night.lakehouse.version("bronze.feedback"), night.lakehouse.version("ops.sources")
     with pytest.raises(InputError, match="a JSON object on each line"):
-        night.run(f"sources.feedback={write(tmp_path / 'x.jsonl', ['nothing'])}")
+        night.run(["ingest_feedback"], f"sources.feedback={write(tmp_path / 'x.jsonl', ['nothing'])}")
     assert (night.lakehouse.version("bronze.feedback"), night.lakehouse.version("ops.sources")) == before
