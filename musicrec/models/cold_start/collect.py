@@ -71,7 +71,7 @@ def collect_world(features: DataFrame, items: DataFrame, min_plays: int) -> Worl
     place = dict(zip(ids, range(len(ids)), strict=True))
     own = np.array([place.get(track, -1) for track in table["track_id"].to_pylist()], np.int64)
     played = _played(table, own, artists[len(found) :], tracks)
-    known, factors, plays = _known(played, own, ids, min_plays)
+    known, factors, plays = known_tracks(played, ids, min_plays)
     return World(found["track_idx"].to_numpy(), tracks, played, known, factors, plays)
 
 
@@ -88,9 +88,10 @@ def _played(table: pa.Table, own: Ints, artists: Ints, tracks: Tracks) -> Played
     return Played(factors, plays, artists, Ragged(values, starts), song)
 
 
-def _known(played: Played, own: Ints, ids: list[str], min_plays: int) -> tuple[Ints, Matrix, Matrix]:
+def known_tracks(played: Played, ids: list[str], min_plays: int) -> tuple[Ints, Matrix, Matrix]:
+    """`World.known`, `factors` and `plays` of tracks with these ids, which are the songs 0 .. n − 1 of `played`."""
     size = len(ids)
-    is_track = own >= 0
+    own, is_track = played.song, played.song < size
     plays = np.bincount(own[is_track], played.plays[is_track], minlength=size)
     total = np.zeros((size, played.factors.shape[1]))
     np.add.at(total, own[is_track], played.plays[is_track, None] * played.factors[is_track])
