@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +18,17 @@ from musicrec.io.study_log import StudyLog
 from musicrec.io.tables import Lakehouse
 from musicrec.pipelines.tuning.als_trials import judge_als
 from musicrec.pipelines.tuning.fusion_trials import fusion_parts, judge_fusion
+from musicrec.pipelines.tuning.knn_trials import judge_knn
 from musicrec.pipelines.tuning.lstm_trials import judge_lstm
 from musicrec.pipelines.tuning.preset import preset_text, write_preset
+from musicrec.pipelines.tuning.ranker_trials import RankerTrials
 from musicrec.pipelines.tuning.space import Space, Values
 from musicrec.pipelines.tuning.study import Outcome, best_of, search
 from musicrec.pipelines.tuning.summary import Found, gain_over_current, keep_figures
 from musicrec.pipelines.tuning.validation import Validation, validations
 from musicrec.spaces import check_grid, read_space
 from musicrec.spark import build_session
-from musicrec.steps import model_fits
+from musicrec.steps import model_fits, ranker_job
 
 # Trials with their whole configuration → their outcomes.
 Judge = Callable[[Sequence[tuple[int, Config]]], Iterable[Outcome]]
@@ -39,15 +41,27 @@ class Tuned:
     Attributes
     ----------
     sections : of the configuration.
+    metric : the figure's name before its cut-off.
     judge : from the run, the configuration as it stands, the periods and the study's folder.
     """
 
     sections: Callable[[Config], tuple[str, ...]]
+    metric: str
     judge: Callable[[Run, Config, Sequence[Validation], Path], Judge]
 
 
 def _als(run: Run, config: Config, periods: Sequence[Validation], files: Path) -> Judge:
     return lambda trials: judge_als(run, periods, [(n, own.als) for n, own in trials], config.tune)
+
+
+def _knn(run: Run, config: Config, periods: Sequence[Validation], files: Path) -> Judge:
+    item = config.recommend.item
+    return lambda trials: judge_knn(run, item, periods, [(n, own.knn) for n, own in trials], config.tune)
+
+
+def _ranker(run: Run, config: Config, periods: Sequence[Validation], files: Path) -> Judge:
+    own = RankerTrials(run, periods, replace(ranker_job(config), files=files), config.tune)
+    return lambda trials: own.judge([(n, c.ranker) for n, c in trials])
 
 
 def _lstm(run: Run, config: Config, periods: Sequence[Validation], files: Path) -> Judge:
@@ -61,9 +75,11 @@ def _fusion(run: Run, config: Config, periods: Sequence[Validation], files: Path
 
 
 MODELS = {
-    "als": Tuned(lambda config: ("als",), _als),
-    "lstm": Tuned(lambda config: ("lstm",), _lstm),
-    "fusion": Tuned(lambda config: (f"hybrid.{config.tune.shelf}",), _fusion),
+    "als": Tuned(lambda config: ("als",), "ndcg", _als),
+    "knn": Tuned(lambda config: ("knn",), "share_at", _knn),
+    "fusion": Tuned(lambda config: (f"hybrid.{config.tune.shelf}",), "ndcg", _fusion),
+    "ranker": Tuned(lambda config: ("ranker",), "ndcg", _ranker),
+    "lstm": Tuned(lambda config: ("lstm",), "ndcg", _lstm),
 }
 
 
@@ -139,7 +155,7 @@ def _study(run: Run, config: Config, told: Command, space: Space, out: Path) -> 
         if configs:
             yield from made[0](configs)
 
-    metric = f"ndcg_{config.tune.k}"
+    metric = f"{tuned.metric}_{config.tune.k}"
     trials = search(study, space, current, config.tune, run.seed, judge, run.log, metric)
     best = best_of(trials)
     keep_figures(run, trials, metric)
