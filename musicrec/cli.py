@@ -31,7 +31,7 @@ def main() -> None:
 @click.argument("user_id")
 @click.option("--config", type=click.Path(path_type=Path), default=Path("conf/local.toml"), show_default=True)
 @click.option("--root", help="The lakehouse's root, in place of the configuration's.")
-@click.option("--shelf", type=click.Choice(["discover", "again"]), default="discover", show_default=True)
+@click.option("--shelf", type=click.Choice(["discover", "again", "fresh"]), default="discover", show_default=True)
 @click.option("--as-of", help="Day, YYYY-MM-DD; the newest by default.")
 @click.option("-n", type=click.IntRange(min=1), default=20, show_default=True, help="At most this many.")
 def show(user_id: str, config: Path, root: str | None, shelf: str, as_of: str | None, n: int) -> None:

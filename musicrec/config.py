@@ -10,6 +10,9 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 
 from musicrec.errors import ConfigError
 from musicrec.models.als.fit import AlsParams
+from musicrec.models.clusters.params import ClusterParams
+from musicrec.models.cold_start.params import ColdStartParams
+from musicrec.models.content import ContentParams
 from musicrec.models.knn.matrix import KnnParams
 from musicrec.models.neural.attention import AttentionParams
 from musicrec.models.neural.dot_bias import DotBiasParams
@@ -18,9 +21,10 @@ from musicrec.models.neural.ncf import NcfParams
 from musicrec.models.neural.presets import with_preset
 from musicrec.models.neural.training import PairTrainingParams, TrainingParams
 from musicrec.models.pca.fit import PcaParams
+from musicrec.models.popularity.params import PopularityParams
 from musicrec.models.ranker.params import RankerParams
 from musicrec.params import Params
-from musicrec.pipelines.content import ContentParams
+from musicrec.pipelines.analyse import AnalysesParams
 from musicrec.pipelines.settings import EvaluateParams, NeuralParams, RecommendParams, ShelfHybrids
 from musicrec.pipelines.similar import SimilarParams
 from musicrec.pipelines.tuning.settings import TuneParams
@@ -56,8 +60,9 @@ class SourcesConfig(Params):
 
     listens: tuple[str, ...]
     tracks: tuple[str, ...] = ()
+    feedback: tuple[str, ...] = ()
 
-    @field_validator("listens", "tracks", mode="before")
+    @field_validator("listens", "tracks", "feedback", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
@@ -138,11 +143,15 @@ class Config(Params):
     ncf: NcfConfig = NcfConfig()
     knn: KnnParams = KnnParams()
     similar: SimilarParams = SimilarParams()
-    content: ContentParams = ContentParams()
     ranker: RankerParams = RankerParams()
+    popularity: PopularityParams = PopularityParams()
+    clusters: ClusterParams = ClusterParams()
+    cold_start: ColdStartParams = ColdStartParams()
+    content: ContentParams = ContentParams()
     hybrid: ShelfHybrids
     recommend: RecommendParams = RecommendParams()
     evaluate: EvaluateParams = EvaluateParams()
+    analyses: AnalysesParams = AnalysesParams()
     tune: TuneParams = TuneParams()
 
 

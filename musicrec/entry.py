@@ -113,6 +113,8 @@ def run_steps(
             log.info("dumps found", dumps=[dump.name for dump in sources.dumps])
         if "ingest_tracks" in steps:
             log.info("catalogues found", files=[catalogue.name for catalogue in sources.catalogues])
+        if "ingest_feedback" in steps:
+            log.info("feedback found", sources=[source.name for source in sources.feedback])
         spark = build_session(f"musicrec {steps[0]}", config_path.absolute().parent, config.spark.conf)
         done = []
         for step in steps:

@@ -8,8 +8,8 @@ TABLES = (
     Table(
         "ops.sources",
         ("source_id",),
-        "a dump or catalogue file that was taken in, with its counts",
-        "ingest_listens, ingest_tracks",
+        "a dump, catalogue or feedback file that was taken in, with its counts",
+        "ingest_listens, ingest_tracks, ingest_feedback",
         {
             "source_id": STRING,
             "kind": STRING,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -102,6 +102,10 @@ class FeatureScaler:
         stds = np.where(varies, np.maximum(np.round(stds, 9), 1e-9), 0.0)
         terms = fit_terms(rows, params.text_terms, params.text_dims)
         return FeatureScaler(COLUMNS, medians, np.round(means, 9), stds, terms, weights or GroupWeights())
+
+    def reweighted(self, weights: GroupWeights) -> FeatureScaler:
+        """The same scaler with other weights."""
+        return replace(self, weights=weights)
 
     def blocks(self, rows: pa.Table | pa.RecordBatch) -> dict[str, Floats]:
         """The numbers of each group, before its weight: float64 [rows × numbers] by name of the group."""

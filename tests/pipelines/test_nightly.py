@@ -156,6 +156,7 @@ def test_a_second_night_without_news_changes_nothing(night: Night) -> None:
     assert {row["job"] for row in night.rows("ops.runs") if row["started_at"] == last} <= {
         "ingest_listens",
         "ingest_tracks",
+        "ingest_feedback",
     }
 
 
@@ -206,7 +207,7 @@ def test_evaluation_has_every_model_metric_and_shelf(night: Night) -> None:
     discover = {row["model"] for row in rows if row["shelf"] == "discover"}
     again = {row["model"] for row in rows if row["shelf"] == "again"}
     neural = {"lstm", "attention", "dot_bias", "ncf"}
-    assert discover == {"als", "pca", "knn", "popular", "artist_popular", "hybrid"} | neural
+    assert discover == {"als", "pca", "knn", "popular", "artist_popular", "hybrid", "published"} | neural
     assert again == discover | {"own_top"}
     names = {(row["metric"], row["k"]) for row in rows}
     at_k = (

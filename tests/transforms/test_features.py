@@ -24,9 +24,10 @@ from musicrec.transforms.features import (
 
 QUICK = settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 GENRE_TRACKS = 8
+Row = dict[str, Any]
 
 
-def tracks() -> pd.DataFrame:
+def tracks() -> list[Row]:
     """60 tracks: enough of rock and pop, too few of jazz, none of whose valences of pop is known."""
     rng = np.random.default_rng(3)
     rows = []
@@ -48,20 +49,17 @@ def tracks() -> pd.DataFrame:
     }
     for i, change in changes.items():
         rows[i] |= change
-    return pd.DataFrame(rows)
+    return rows
 
 
-def table(spark: SparkSession, rows: pd.DataFrame, partitions: int = 2) -> DataFrame:
-    columns = TABLES["silver.tracks"].columns
-    whole = [tuple(row.get(c) for c in columns) for row in rows.astype(object).to_dict("records")]
+def table(spark: SparkSession, rows: list[Row], partitions: int = 2) -> DataFrame:
     schema = TABLES["silver.tracks"].schema
-    for field in schema.fields:
-        field.nullable = True
+    whole = [tuple(row.get(column) for column in schema.names) for row in rows]
     return spark.createDataFrame(whole, schema).repartition(partitions)
 
 
-def expected(rows: pd.DataFrame) -> pd.DataFrame:
-    known = rows.copy()
+def expected(rows: list[Row]) -> pd.DataFrame:
+    known = pd.DataFrame(rows)
     for name in AUDIO_FEATURES:
         values = known[name].astype(float)
         low, high = {"key": (0, 11), "loudness": (-60, 5), "tempo": (0, 250)}.get(name, (0, 1))
@@ -115,7 +113,7 @@ def test_what_is_missing_or_out_of_its_range_is_counted(spark: SparkSession) -> 
 
 
 def test_a_feature_that_no_track_has_stays_null(spark: SparkSession) -> None:
-    rows = tracks().assign(loudness=None)
+    rows = [row | {"loudness": None} for row in tracks()]
     found = track_features(table(spark, rows), FeatureParams()).select("loudness", "loudness_percentile", "imputed")
     made = found.collect()
     assert len(made) == 59
