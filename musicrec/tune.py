@@ -17,6 +17,7 @@ from musicrec.io.runs import Run, Stage, package_versions
 from musicrec.io.study_log import StudyLog
 from musicrec.io.tables import Lakehouse
 from musicrec.pipelines.tuning.als_trials import judge_als
+from musicrec.pipelines.tuning.content_trials import ContentTrials
 from musicrec.pipelines.tuning.fusion_trials import fusion_parts, judge_fusion
 from musicrec.pipelines.tuning.knn_trials import judge_knn
 from musicrec.pipelines.tuning.lstm_trials import judge_lstm
@@ -43,11 +44,13 @@ class Tuned:
     sections : of the configuration.
     metric : the figure's name before its cut-off.
     judge : from the run, the configuration as it stands, the periods and the study's folder.
+    tables : that trials read beside those of every study.
     """
 
     sections: Callable[[Config], tuple[str, ...]]
     metric: str
     judge: Callable[[Run, Config, Sequence[Validation], Path], Judge]
+    tables: tuple[str, ...] = ()
 
 
 def _als(run: Run, config: Config, periods: Sequence[Validation], files: Path) -> Judge:
@@ -57,6 +60,13 @@ def _als(run: Run, config: Config, periods: Sequence[Validation], files: Path) -
 def _knn(run: Run, config: Config, periods: Sequence[Validation], files: Path) -> Judge:
     item = config.recommend.item
     return lambda trials: judge_knn(run, item, periods, [(n, own.knn) for n, own in trials], config.tune)
+
+
+def _content(run: Run, config: Config, periods: Sequence[Validation], files: Path) -> Judge:
+    if config.recommend.item != "recording":
+        raise ConfigError("recommend.item", "recording, for neighbours by content", config.recommend.item)
+    own = ContentTrials(run, periods, config.tune, config.lakehouse.files_folder)
+    return lambda trials: own.judge([(n, c.content) for n, c in trials])
 
 
 def _ranker(run: Run, config: Config, periods: Sequence[Validation], files: Path) -> Judge:
@@ -74,11 +84,15 @@ def _fusion(run: Run, config: Config, periods: Sequence[Validation], files: Path
     return lambda trials: judge_fusion(parts, [(n, c.hybrid.of(c.tune.shelf)) for n, c in trials], depth, config.tune)
 
 
+# What is known of how tracks sound.
+_SOUND = ("silver.track_features", "silver.links")
+
 MODELS = {
     "als": Tuned(lambda config: ("als",), "ndcg", _als),
     "knn": Tuned(lambda config: ("knn",), "share_at", _knn),
-    "fusion": Tuned(lambda config: (f"hybrid.{config.tune.shelf}",), "ndcg", _fusion),
-    "ranker": Tuned(lambda config: ("ranker",), "ndcg", _ranker),
+    "content": Tuned(lambda config: ("content.metric", "content.weights"), "share_at", _content, _SOUND),
+    "fusion": Tuned(lambda config: (f"hybrid.{config.tune.shelf}",), "ndcg", _fusion, _SOUND),
+    "ranker": Tuned(lambda config: ("ranker",), "ndcg", _ranker, _SOUND),
     "lstm": Tuned(lambda config: ("lstm",), "ndcg", _lstm),
 }
 
@@ -171,13 +185,15 @@ def _study(run: Run, config: Config, told: Command, space: Space, out: Path) -> 
 
 def _facts(run: Run, config: Config, model: str, space: Space) -> dict[str, Any]:
     """All that decides the study's trials and their figures."""
+    lake, more = run.lakehouse, MODELS[model].tables
+    read = {**lake.versions_read, **{name: lake.version(name) for name in more if lake.exists(name)}}
     asked = ("sampler", "batch", "shelf", "k", "valid_days", "periods")
     return {
         "model": model,
         "space": space.facts(),
         "seed": run.seed,
         "as_of": str(run.day),
-        "tables": dict(sorted(run.lakehouse.versions_read.items())),
+        "tables": dict(sorted(read.items())),
         "packages": package_versions(),
         "settings": settings_that_decide(config),
         **{f"tune.{name}": getattr(config.tune, name) for name in asked},

@@ -36,7 +36,7 @@ def judge_als(
     large = [trial for trial in trials if trial not in small]
     run.log.info("tune: als", side_by_side=len(small), one_by_one=len(large))
     if small:
-        arrays = ((p.judged.user_idx, pair_arrays(p.data.interactions) | list_arrays(p)) for p in periods)
+        arrays = ((p.judged.user_idx, pair_arrays(p.data.interactions) | list_arrays(p, params.shelf)) for p in periods)
         work = _in_task(run.seed, params.shelf, params.k)
         yield from judge_side_by_side(run.lakehouse.spark, arrays, small, work)
     for number, own in large:

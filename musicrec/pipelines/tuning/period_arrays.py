@@ -17,6 +17,7 @@ from musicrec.pipelines.lists import popularity_score
 from musicrec.pipelines.settings import Shelf
 from musicrec.pipelines.tuning.side_by_side import Arrays
 from musicrec.pipelines.tuning.validation import Validation
+from musicrec.ranking.blocks import with_blocked
 from musicrec.ranking.fill import complete_one, in_order
 
 Array = NDArray[Any]
@@ -31,11 +32,13 @@ def pair_arrays(interactions: DataFrame) -> dict[str, Array]:
     return {"users": users[order], "items": items[order], "weights": weights[order]}
 
 
-def list_arrays(period: Validation) -> dict[str, Array]:
-    """What `list_ndcg` needs beside the lists."""
-    rows = period.own.heard.select(
-        F.col("user_idx").cast("int"), F.col("heard").cast("array<int>").alias("heard")
-    ).toArrow()
+def list_arrays(period: Validation, shelf: Shelf) -> dict[str, Array]:
+    """What `list_ndcg` needs beside the lists; `heard` with or without what a listener blocks, as lists are made of."""
+    rows = (
+        with_blocked(period.own.heard, period.own.blocked, shelf)
+        .select(F.col("user_idx").cast("int"), F.col("heard").cast("array<int>").alias("heard"))
+        .toArrow()
+    )
     rows = rows.sort_by("user_idx").combine_chunks()
     lists = read_lists(rows["heard"].combine_chunks())
     place, is_there = find(period.judged.user_idx, rows["user_idx"].to_numpy())
