@@ -32,7 +32,7 @@ def read_space(path: Path, config: Config, sections: Sequence[str]) -> Space:
     dimensions: dict[str, Range | tuple[Any, ...]] = {}
     for key, value in _entries(read_toml(path, "a search space"), known):
         check_key(key, known, path)
-        if not any(key.startswith(f"{section}.") for section in sections):
+        if not any(f"{key}.".startswith(f"{section}.") for section in sections):
             raise ConfigError(f"{path}: {key}", f"a key of {' or '.join(sections)}", "another section's")
         dimensions[key] = _dimension(key, value, path)
     if not dimensions:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +17,19 @@ from musicrec.io.runs import Run, Stage, package_versions
 from musicrec.io.study_log import StudyLog
 from musicrec.io.tables import Lakehouse
 from musicrec.pipelines.tuning.als_trials import judge_als
+from musicrec.pipelines.tuning.content_trials import ContentTrials
 from musicrec.pipelines.tuning.fusion_trials import fusion_parts, judge_fusion
+from musicrec.pipelines.tuning.knn_trials import judge_knn
 from musicrec.pipelines.tuning.lstm_trials import judge_lstm
 from musicrec.pipelines.tuning.preset import preset_text, write_preset
+from musicrec.pipelines.tuning.ranker_trials import RankerTrials
 from musicrec.pipelines.tuning.space import Space, Values
 from musicrec.pipelines.tuning.study import Outcome, best_of, search
 from musicrec.pipelines.tuning.summary import Found, gain_over_current, keep_figures
 from musicrec.pipelines.tuning.validation import Validation, validations
 from musicrec.spaces import check_grid, read_space
 from musicrec.spark import build_session
-from musicrec.steps import model_fits
+from musicrec.steps import model_fits, ranker_job
 
 # Trials with their whole configuration → their outcomes.
 Judge = Callable[[Sequence[tuple[int, Config]]], Iterable[Outcome]]
@@ -39,15 +42,36 @@ class Tuned:
     Attributes
     ----------
     sections : of the configuration.
+    metric : the figure's name before its cut-off.
     judge : from the run, the configuration as it stands, the periods and the study's folder.
+    tables : that trials read beside those of every study.
     """
 
     sections: Callable[[Config], tuple[str, ...]]
+    metric: str
     judge: Callable[[Run, Config, Sequence[Validation], Path], Judge]
+    tables: tuple[str, ...] = ()
 
 
 def _als(run: Run, config: Config, periods: Sequence[Validation], files: Path) -> Judge:
     return lambda trials: judge_als(run, periods, [(n, own.als) for n, own in trials], config.tune)
+
+
+def _knn(run: Run, config: Config, periods: Sequence[Validation], files: Path) -> Judge:
+    item = config.recommend.item
+    return lambda trials: judge_knn(run, item, periods, [(n, own.knn) for n, own in trials], config.tune)
+
+
+def _content(run: Run, config: Config, periods: Sequence[Validation], files: Path) -> Judge:
+    if config.recommend.item != "recording":
+        raise ConfigError("recommend.item", "recording, for neighbours by content", config.recommend.item)
+    own = ContentTrials(run, periods, config.tune, config.lakehouse.files_folder)
+    return lambda trials: own.judge([(n, c.content) for n, c in trials])
+
+
+def _ranker(run: Run, config: Config, periods: Sequence[Validation], files: Path) -> Judge:
+    own = RankerTrials(run, periods, replace(ranker_job(config), files=files), config.tune)
+    return lambda trials: own.judge([(n, c.ranker) for n, c in trials])
 
 
 def _lstm(run: Run, config: Config, periods: Sequence[Validation], files: Path) -> Judge:
@@ -60,10 +84,16 @@ def _fusion(run: Run, config: Config, periods: Sequence[Validation], files: Path
     return lambda trials: judge_fusion(parts, [(n, c.hybrid.of(c.tune.shelf)) for n, c in trials], depth, config.tune)
 
 
+# What is known of how tracks sound.
+_SOUND = ("silver.track_features", "silver.links")
+
 MODELS = {
-    "als": Tuned(lambda config: ("als",), _als),
-    "lstm": Tuned(lambda config: ("lstm",), _lstm),
-    "fusion": Tuned(lambda config: (f"hybrid.{config.tune.shelf}",), _fusion),
+    "als": Tuned(lambda config: ("als",), "ndcg", _als),
+    "knn": Tuned(lambda config: ("knn",), "share_at", _knn),
+    "content": Tuned(lambda config: ("content.metric", "content.weights"), "share_at", _content, _SOUND),
+    "fusion": Tuned(lambda config: (f"hybrid.{config.tune.shelf}",), "ndcg", _fusion, _SOUND),
+    "ranker": Tuned(lambda config: ("ranker",), "ndcg", _ranker, _SOUND),
+    "lstm": Tuned(lambda config: ("lstm",), "ndcg", _lstm),
 }
 
 
@@ -139,7 +169,7 @@ def _study(run: Run, config: Config, told: Command, space: Space, out: Path) -> 
         if configs:
             yield from made[0](configs)
 
-    metric = f"ndcg_{config.tune.k}"
+    metric = f"{tuned.metric}_{config.tune.k}"
     trials = search(study, space, current, config.tune, run.seed, judge, run.log, metric)
     best = best_of(trials)
     keep_figures(run, trials, metric)
@@ -155,13 +185,15 @@ def _study(run: Run, config: Config, told: Command, space: Space, out: Path) -> 
 
 def _facts(run: Run, config: Config, model: str, space: Space) -> dict[str, Any]:
     """All that decides the study's trials and their figures."""
+    lake, more = run.lakehouse, MODELS[model].tables
+    read = {**lake.versions_read, **{name: lake.version(name) for name in more if lake.exists(name)}}
     asked = ("sampler", "batch", "shelf", "k", "valid_days", "periods")
     return {
         "model": model,
         "space": space.facts(),
         "seed": run.seed,
         "as_of": str(run.day),
-        "tables": dict(sorted(run.lakehouse.versions_read.items())),
+        "tables": dict(sorted(read.items())),
         "packages": package_versions(),
         "settings": settings_that_decide(config),
         **{f"tune.{name}": getattr(config.tune, name) for name in asked},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -23,9 +24,11 @@ from musicrec.io.runs import Run
 from musicrec.io.tables import Lakehouse
 from musicrec.logs import make_logger
 from musicrec.models.als.params import AlsParams
+from musicrec.models.knn.matrix import KnnParams
 from musicrec.pipelines.settings import EvaluateParams
 from musicrec.pipelines.tuning.als_trials import judge_als
 from musicrec.pipelines.tuning.fusion_trials import Parts, judge_fusion
+from musicrec.pipelines.tuning.knn_trials import judge_knn
 from musicrec.pipelines.tuning.settings import TuneParams
 from musicrec.pipelines.tuning.study import Outcome
 from musicrec.pipelines.tuning.validation import Validation, validations
@@ -138,6 +141,40 @@ def test_side_by_side_and_one_by_one_give_the_same_figures(silver: Silver, perio
     assert not np.array_equal(found[0].scores.values, found[1].scores.values)
     again = TuneParams(shelf="again")
     judge_both(silver, silver.periods(again), [(0, own)], again)
+
+
+def test_neighbours_are_judged_by_what_was_played_next_both_ways(silver: Silver, periods: list[Validation]) -> None:
+    params = TuneParams(k=2)
+    trials = [(1, KnnParams(k=3)), (2, KnnParams(k=2, weighting="bm25", shrinkage=2.0))]
+    beside = list(judge_knn(silver.run, "recording", periods[:1], trials, params))
+    alone = params.model_copy(update={"task_memory_mb": 0})
+    after = list(judge_knn(silver.run, "recording", periods[:1], trials, alone))
+    known = {i for _, i, at in silver.plays if at < VALID}
+    nearest = cosines([(u, i) for u, i, at in silver.plays if at < VALID])
+    shares = {}
+    for user in range(USERS - 1):
+        own = sorted((at, i) for u, i, at in silver.plays if u == user and at < TEST and i in known)
+        steps = [(last, i) for (_, last), (at, i) in itertools.pairwise(own) if at >= VALID and i != last]
+        shares[user] = np.mean([then in nearest[last][:2] for last, then in steps])
+    for one, other in zip(beside, after, strict=True):
+        assert one.scores is not None
+        assert other.scores is not None
+        assert one.scores.users.tolist() == other.scores.users.tolist() == list(range(USERS - 1))
+        np.testing.assert_array_equal(one.scores.values, other.scores.values)
+    assert beside[0].scores is not None
+    np.testing.assert_allclose(beside[0].scores.values, list(shares.values()))
+    assert 0 < beside[0].scores.values.mean() < 1
+
+
+def cosines(pairs: list[tuple[int, int]]) -> dict[int, list[int]]:
+    """Each item's others by the cosine of ln(1 + plays), best first, then by item."""
+    weights = np.zeros((USERS, ITEMS))
+    np.add.at(weights, tuple(np.array(pairs).T), 1)
+    weights = np.log1p(weights)
+    lengths = np.maximum(np.linalg.norm(weights, axis=0), 1e-9)
+    found = np.round(weights.T @ weights / np.outer(lengths, lengths), 6)
+    order = {i: np.lexsort((np.arange(ITEMS), -found[i])).tolist() for i in range(ITEMS)}
+    return {i: [j for j in own if j != i and found[i, j] > 0] for i, own in order.items()}
 
 
 def test_fused_trials_are_judged_by_the_formula(silver: Silver, periods: list[Validation]) -> None:

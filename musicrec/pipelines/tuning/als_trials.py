@@ -15,8 +15,9 @@ from musicrec.models.als.params import AlsParams
 from musicrec.models.blocks import Array, Ragged, find
 from musicrec.pipelines.fitting import fit_als_model
 from musicrec.pipelines.settings import Shelf
+from musicrec.pipelines.tuning.period_arrays import list_arrays, list_ndcg, pair_arrays, ragged
 from musicrec.pipelines.tuning.settings import TuneParams
-from musicrec.pipelines.tuning.side_by_side import Lists, Matrix, judge_side_by_side
+from musicrec.pipelines.tuning.side_by_side import Arrays, Work, judge_side_by_side
 from musicrec.pipelines.tuning.study import Outcome, timed
 from musicrec.pipelines.tuning.validation import Validation, together
 
@@ -35,39 +36,43 @@ def judge_als(
     large = [trial for trial in trials if trial not in small]
     run.log.info("tune: als", side_by_side=len(small), one_by_one=len(large))
     if small:
-        lists = als_lists(run.seed, params.shelf, params.k)
-        yield from judge_side_by_side(run.lakehouse.spark, periods, small, lists, params)
+        arrays = ((p.judged.user_idx, pair_arrays(p.data.interactions) | list_arrays(p, params.shelf)) for p in periods)
+        work = _in_task(run.seed, params.shelf, params.k)
+        yield from judge_side_by_side(run.lakehouse.spark, arrays, small, work)
     for number, own in large:
         yield timed(number, partial(_scores, run, periods, own, params))
 
 
-def als_lists(seed: int, shelf: Shelf, k: int) -> Lists[AlsParams]:
-    """What makes a trial's lists in a task."""
+def _in_task(seed: int, shelf: Shelf, k: int) -> Work[AlsParams]:
+    """What fits and judges a trial in a task."""
 
-    def make(matrix: Matrix, own: AlsParams) -> tuple[Ragged, Ragged]:
+    def work(a: Arrays, own: AlsParams) -> Array:
         from musicrec.models.als.alone import fit_alone
         from musicrec.ranking.catalogue import arrange
         from musicrec.ranking.engine import Block, Engine, no_lists
 
-        model = fit_alone(matrix.user_idx, matrix.item_idx, matrix.weights, own, seed)
-        items, none = len(model.item_idx), no_lists(len(matrix.judged.user_idx))
-        plain = np.zeros(items, np.float32), np.full(items, -1, np.int32)
-        engine = Engine(arrange(model.item_idx, model.items, *plain, "dot", 1.0), "dot", k, 0, _ITEMS)
-        place, is_known = find(matrix.judged.user_idx, model.user_idx)
-        rows = np.flatnonzero(is_known)
+        model = fit_alone(a["users"], a["items"], a["weights"].astype(np.float32), own, seed)
+        items = len(model.item_idx)
+        catalogue = arrange(
+            model.item_idx, model.items, np.zeros(items, np.float32), np.full(items, -1, np.int32), "dot", 1.0
+        )
+        engine = Engine(catalogue, "dot", k, 0, _ITEMS)
+        place, is_known = find(a["judged"], model.user_idx)
+        heard = Ragged(a["heard"], a["heard_starts"])
         # A listener without a vector has no list; all others are ranked as `top_n` does.
-        made: list[tuple[Array, Array]] = [(none.values, np.zeros(0))] * len(is_known)
+        lists, scores = [heard.values[:0]] * len(place), [np.zeros(0)] * len(place)
+        rows = np.flatnonzero(is_known)
         for start in range(0, len(rows), _LISTENERS):
             part = rows[start : start + _LISTENERS]
-            heard = _some(matrix.heard, part)
-            vectors, nothing = model.users[place[part]], no_lists(len(part))
-            block = Block(vectors, nothing, nothing, heard) if shelf == "again" else Block(vectors, heard, nothing)
-            found, scores = engine.best(block)
+            known, none = ragged([heard[row] for row in part.tolist()]), no_lists(len(part))
+            vectors = model.users[place[part]]
+            block = Block(vectors, none, none, known) if shelf == "again" else Block(vectors, known, none)
+            found, reached = engine.best(block)
             for at, row in enumerate(part.tolist()):
-                made[row] = found[at], scores[at]
-        return _ragged([one[0] for one in made]), _ragged([one[1] for one in made])
+                lists[row], scores[row] = found[at], reached[at]
+        return list_ndcg(a, lists, scores, shelf, k)
 
-    return make
+    return work
 
 
 def _fits_a_task(run: Run, periods: Sequence[Validation], own: AlsParams, params: TuneParams) -> bool:
@@ -87,12 +92,3 @@ def _scores(run: Run, periods: Sequence[Validation], own: AlsParams, params: Tun
         finally:
             model.release()
     return together(found)
-
-
-def _some(lists: Ragged, rows: Array) -> Ragged:
-    return _ragged([lists[row] for row in rows.tolist()])
-
-
-def _ragged(lists: Sequence[Array]) -> Ragged:
-    starts = np.concatenate([[0], np.cumsum([len(one) for one in lists])]).astype(np.int64)
-    return Ragged(np.concatenate(lists) if lists else np.zeros(0, np.int32), starts)
