@@ -21,6 +21,7 @@ from musicrec.models.neural.presets import with_preset
 from musicrec.models.neural.training import PairTrainingParams, TrainingParams
 from musicrec.models.pca.fit import PcaParams
 from musicrec.params import Params
+from musicrec.pipelines.playlists import PlaylistsParams
 from musicrec.pipelines.settings import EvaluateParams, NeuralParams, RecommendParams, ShelfHybrids
 from musicrec.pipelines.similar import SimilarParams
 from musicrec.spark import SparkParams
@@ -138,6 +139,7 @@ class Config(Params):
     similar: SimilarParams = SimilarParams()
     hybrid: ShelfHybrids
     recommend: RecommendParams = RecommendParams()
+    playlists: PlaylistsParams = PlaylistsParams()
     evaluate: EvaluateParams = EvaluateParams()
 
 
