@@ -25,6 +25,7 @@ from musicrec.models.popularity.params import PopularityParams
 from musicrec.models.ranker.params import RankerParams
 from musicrec.params import Params
 from musicrec.pipelines.analyse import AnalysesParams
+from musicrec.pipelines.playlists import PlaylistsParams
 from musicrec.pipelines.settings import EvaluateParams, NeuralParams, RecommendParams, ShelfHybrids
 from musicrec.pipelines.similar import SimilarParams
 from musicrec.pipelines.tuning.settings import TuneParams
@@ -150,6 +151,7 @@ class Config(Params):
     content: ContentParams = ContentParams()
     hybrid: ShelfHybrids
     recommend: RecommendParams = RecommendParams()
+    playlists: PlaylistsParams = PlaylistsParams()
     evaluate: EvaluateParams = EvaluateParams()
     analyses: AnalysesParams = AnalysesParams()
     tune: TuneParams = TuneParams()

@@ -93,6 +93,20 @@ def join_sources(sources: Sequence[Source], without: Ints) -> Candidates:
     return Candidates(songs[best], scores[best], of[best])
 
 
+def interleave(first: Ints, second: Ints, share: float) -> tuple[Ints, NDArray[np.bool_]]:
+    """Two lists as one in which, from the top on, `share` of the places are the first's; and which those are.
+
+    Where one ends the other goes on.
+    """
+    with np.errstate(divide="ignore"):
+        turns = [
+            (np.arange(len(part)) + 0.5) / part_share for part, part_share in ((first, share), (second, 1 - share))
+        ]
+    is_first = np.repeat([True, False], [len(first), len(second)])
+    order = np.lexsort((np.arange(len(is_first)), np.concatenate(turns)))
+    return np.concatenate([first, second])[order], is_first[order]
+
+
 def pick_songs(ranked: Ints, artist: Ints, n: int, cap: int, before: Ints) -> NDArray[np.int64]:
     """Places of the first n songs of a list that keep the cap together with those picked before.
 
