@@ -132,7 +132,7 @@ def _train_popularity(run: Run, config: Config, sources: Sources) -> Stage:
 
 def _train_content(run: Run, config: Config, sources: Sources) -> Stage:
     item, days = config.recommend.item, config.similar.refit_days
-    return train_content(run, item, config.interactions, config.content, days)
+    return train_content(run, item, config.interactions, config.content, days, config.lakehouse.files_folder)
 
 
 def _recommend(run: Run, config: Config, sources: Sources) -> Stage:
