@@ -1,6 +1,7 @@
 """Whether a track was a hit, by decade, and whether what is learnt of five decades holds in the sixth.
 
-python -m benchmarks.hits FOLDER [--models ridge,boosted,lstm,blend] [--trials "60s,not 60s"] [--seed 20140616] [--json FILE]
+python -m benchmarks.hits FOLDER [--models ridge,boosted,lstm,blend] [--trials "60s,not 60s"] [--seed 20140616]
+    [--json FILE]
 
 FOLDER holds the hit predictor's dataset-of-{60s,...,10s}.csv. `ridge` is the logistic regression. A track is called a
 hit from a calibrated probability of one half on. No artist is on both sides, neither within a decade nor between five
