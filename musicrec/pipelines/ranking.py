@@ -18,8 +18,8 @@ from musicrec.io.artifacts import load_facts
 from musicrec.io.runs import Run
 from musicrec.models.blocks import read_lists
 from musicrec.models.ranker.facts import TrackFacts, listener_facts, track_facts
-from musicrec.models.ranker.features import feature_names
 from musicrec.models.ranker.fit import Examples, RankerModel, fit_ranker
+from musicrec.models.ranker.names import feature_names
 from musicrec.models.ranker.params import RankerParams
 from musicrec.models.ranker.score import example_rows, ranked_lists, ranker_rows
 from musicrec.pipelines.lists import SecondStage, check_retrievers, list_makers
