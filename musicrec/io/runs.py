@@ -6,7 +6,7 @@ import hashlib
 import json
 import subprocess
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -60,6 +60,11 @@ class Run:
         if self.as_of is None:
             raise ValueError(f"job {self.job} needs as_of")
         return self.as_of
+
+    @property
+    def midnight(self) -> datetime:
+        """The start of `day`, UTC."""
+        return datetime.combine(self.day, time(), UTC)
 
     def metric(self, name: str, value: float, step: int = 0, **tags: str) -> None:
         """Keep a figure for ops.metrics; written when the job ends."""

@@ -12,6 +12,8 @@ from pyspark.sql import functions as F
 from musicrec.errors import InputError
 from musicrec.io.runs import Run, Stage
 from musicrec.pipelines.earlier_build import EarlierBuild, earlier_build
+from musicrec.pipelines.feedback import write_feedback
+from musicrec.transforms.feedback import add_loved
 from musicrec.transforms.indexing import new_entries
 from musicrec.transforms.interactions import (
     InteractionParams,
@@ -66,6 +68,8 @@ def build_silver(run: Run, interaction: InteractionParams, sequence: SequencePar
 
     listens = lake.read("silver.listens")
     pairs = interactions(listens, interaction, run.day)
+    if write_feedback(run):
+        pairs = add_loved(pairs, lake.read("silver.feedback"), interaction)
     lake.overwrite(
         "silver.interactions", with_ids(pairs, lake.read("silver.user_index"), lake.read("silver.item_index"))
     )

@@ -16,11 +16,11 @@ from musicrec.evaluation.splits import relevant_items, split_at, with_candidates
 from musicrec.evaluation.summary import EvaluationParams, summarise
 from musicrec.io.runs import Run, Stage
 from musicrec.models.ranker.params import RankerParams
-from musicrec.pipelines.lists import SecondStage, candidate_lists, filled_list, unpersist
+from musicrec.pipelines.lists import SecondStage, candidate_lists, filled_list, spread_list, unpersist
 from musicrec.pipelines.model_fits import ModelFits
 from musicrec.pipelines.models_at import ModelsAt, models_at
 from musicrec.pipelines.ranking import RankerJob, stage_at
-from musicrec.pipelines.settings import RANKER, SHELVES, EvaluateParams, Shelf, ShelfHybrids
+from musicrec.pipelines.settings import PUBLISHED, RANKER, SHELVES, EvaluateParams, RecommendParams, Shelf, ShelfHybrids
 from musicrec.pipelines.training_data import TrainingData, midnight, training_data
 from musicrec.ranking.fusion import HybridParams
 from musicrec.transforms.interactions import InteractionParams, ItemKind, heard_items, indexed_plays
@@ -36,13 +36,15 @@ def evaluate(
     params: EvaluateParams,
     files: Path,
     ranker: RankerParams | None = None,
+    offered: RecommendParams | None = None,
 ) -> Stage:
     """Replace the day's rows of gold.evaluation.
 
     The last `params.test_days` are the test. Judged are the models that the night before published, where it ended at
     the split with the same settings: what they say was said before the test was played. Of others, models are fitted
     on what lies before the split by the code that fits the published ones. Their lists, up to `depth` long as the
-    published ones are fused from, pass the same filters and fill. Only listeners of the test get lists.
+    published ones are fused from, pass the same filters and fill. With `offered`, `published` is judged too: the list
+    that is published, its first places spread over artists as there. Only listeners of the test get lists.
 
     Raises
     ------
@@ -54,7 +56,9 @@ def evaluate(
     _, test = split_at(lake.read("silver.listens"), split)
     data = training_data(run, item, interaction, until=split)
     check_no_leak(data.plays, test)
-    tested = _sample(run, indexed_plays(test, item).select("user_idx", "item_idx"), params.max_listeners).persist()
+    tested = sample_listeners(
+        run, indexed_plays(test, item).select("user_idx", "item_idx"), params.max_listeners
+    ).persist()
     if tested.isEmpty():
         raise InputError("table silver.listens", f"listens from {split} on, to test with", "none")
     listeners = tested.select("user_idx").distinct().persist()
@@ -64,7 +68,9 @@ def evaluate(
     models = models_at(run, data, item, interaction, fits, folder, with_users=with_users).of(listeners)
     own = replace(data, heard=heard_items(data.interactions.join(listeners, "user_idx", "left_semi")).persist())
     stage = stage_at(run, own, models, job) if job.params.enabled else None
-    scores = [_judge(run, models, own, tested, hybrids.of(shelf), shelf, depth, params, stage) for shelf in SHELVES]
+    scores = [
+        _judge(run, models, own, tested, hybrids.of(shelf), shelf, depth, params, stage, offered) for shelf in SHELVES
+    ]
     rows = reduce(DataFrame.unionByName, scores)
     marks = {"as_of": F.lit(run.day), "run_id": F.lit(run.run_id), "split_at": F.lit(split)}
     lake.overwrite("gold.evaluation", rows.withColumns(marks), where=f"as_of = '{run.day}'")
@@ -73,7 +79,7 @@ def evaluate(
     return Stage(tested.count(), written, note)
 
 
-def _sample(run: Run, tested: DataFrame, most: int) -> DataFrame:
+def sample_listeners(run: Run, tested: DataFrame, most: int) -> DataFrame:
     """The plays of at most `most` listeners, drawn by hash; of all for 0."""
     listeners = tested.select("user_idx").distinct()
     count = listeners.count() if most else 0
@@ -94,10 +100,11 @@ def _judge(
     depth: int,
     params: EvaluateParams,
     ranker: SecondStage | None,
+    offered: RecommendParams | None,
 ) -> DataFrame:
     """(shelf, model, metric, k, value, low, high, listeners) of one shelf."""
     relevant = relevant_items(tested, data.heard, shelf)
-    catalogue = _catalogue(data).persist()
+    catalogue = played_catalogue(data).persist()
     judged = with_candidates(relevant, data.heard, catalogue, shelf).persist()
     lists = candidate_lists(
         models.vectors,
@@ -110,6 +117,9 @@ def _judge(
         user_neighbours=models.user_neighbours,
         ranker=ranker if shelf == "discover" else None,
     )
+    if offered is not None and offered.of(shelf) in lists:
+        chosen = lists[offered.of(shelf)]
+        lists[PUBLISHED] = spread_list(chosen, data, relevant, shelf, offered, models.vectors, keep_rest=True)
     names = run.lakehouse.spark.createDataFrame([(name,) for name in sorted(lists)], "model string")
     made = [rows.select(F.lit(name).alias("model"), "user_idx", "items", "scores") for name, rows in lists.items()]
     of_all = reduce(DataFrame.unionByName, made)
@@ -123,7 +133,7 @@ def _judge(
     return scores.withColumn("shelf", F.lit(shelf))
 
 
-def _catalogue(data: TrainingData) -> DataFrame:
+def played_catalogue(data: TrainingData) -> DataFrame:
     """(item_idx, plays, artist_idx) of the items played in training."""
     plays = data.popular.select("item_idx", "plays")
     return plays.join(data.items.select("item_idx", "artist_idx"), "item_idx", "left")

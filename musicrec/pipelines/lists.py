@@ -17,8 +17,10 @@ from musicrec.models.knn.lists import knn_lists
 from musicrec.models.neural.checkpoint import Weights
 from musicrec.models.neural.ncf import NcfParams
 from musicrec.models.neural.ncf_rerank import ncf_rerank
-from musicrec.pipelines.settings import HYBRID, KNN, RANKER, RERANKER, USER_KNN, Shelf
+from musicrec.pipelines.settings import HYBRID, KNN, RANKER, RERANKER, USER_KNN, RecommendParams, Shelf
 from musicrec.pipelines.training_data import TrainingData
+from musicrec.ranking.blocks import with_blocked, without_blocked
+from musicrec.ranking.diversity import diversify
 from musicrec.ranking.fill import fill
 from musicrec.ranking.fusion import HybridParams, fuse
 from musicrec.ranking.topn import top_n
@@ -59,7 +61,8 @@ def candidate_lists(
     """Each model's, each baseline's and the hybrid's list of up to `depth` items, by name.
 
     Each is a DataFrame (user_idx, items array<int>, scores array<double>), best first, of the listeners of
-    `data.heard`. Only items that were played before `data.until` are offered. With `wanted` only that list is there.
+    `data.heard`, without what they block. Only items that were played before `data.until` are offered. With `wanted`
+    only that list is there.
     With `rerank` there is ALS's list in that order too, with `neighbours` (of items, as `fit_knn` gives them) kNN's,
     with `user_neighbours` that of alike listeners, and with `ranker` what it makes of others' lists.
     Lists that are read twice, by themselves and for the hybrid, are persisted.
@@ -101,7 +104,7 @@ def list_makers(
     user_neighbours: DataFrame | None = None,
 ) -> dict[str, Callable[[], DataFrame]]:
     """What makes each model's and each baseline's lists, by name; arguments as of `candidate_lists`."""
-    pairs, heard = data.interactions, data.heard
+    pairs, heard = data.interactions, with_blocked(data.heard, data.blocked, shelf)
     played = data.popular.select("item_idx")
     makers: dict[str, Callable[[], DataFrame]] = {
         name: partial(top_n, model, heard, depth, shelf, allowed_items=played) for name, model in models.items()
@@ -138,12 +141,44 @@ def filled_list(made: DataFrame, data: TrainingData, users: DataFrame, shelf: Sh
     items, the missing ones from the popular, where the catalogue allows. On `again` nothing can be added that the
     listener has not played, so a list may be shorter.
     """
+    made = without_blocked(made, data.blocked)
     if shelf == "again":
         first = [F.slice(column, 1, n).alias(column) for column in ("items", "scores")]
         kept = made.join(users, users.columns, "left_semi").select(*users.columns, *first)
         return kept.withColumn("filled", F.transform("items", lambda _: F.lit(False)))
     popular = data.popular.select("item_idx", popularity_score().alias("score"))
-    return fill(made, users, popular, data.heard, n)
+    return fill(made, users, popular, with_blocked(data.heard, data.blocked, shelf), n)
+
+
+def spread_list(
+    made: DataFrame,
+    data: TrainingData,
+    users: DataFrame,
+    shelf: Shelf,
+    params: RecommendParams,
+    models: Mapping[str, EmbeddingModel],
+    *,
+    keep_rest: bool = False,
+) -> DataFrame:
+    """The first `params.n` of each list as they are published: (user_idx, items, scores, filled array<boolean>).
+
+    By `params.diversity`, its missing places on `discover` filled from the popular under the same cap; on `again`
+    nothing can be added. With `keep_rest` the rest of a list follows. What is blocked is in none.
+    """
+    popular = data.popular.select("item_idx", popularity_score().alias("score"))
+    lists = users.select("user_idx").join(without_blocked(made, data.blocked), "user_idx", "left")
+    taken = with_blocked(data.heard, data.blocked, shelf) if shelf == "discover" else None
+    by = models.get(params.diversity.similarity)
+    return diversify(
+        lists.select("user_idx", "items", "scores"),
+        data.items,
+        popular,
+        taken,
+        params.diversity,
+        params.n,
+        vectors=by.item_vectors if by else None,
+        keep_rest=keep_rest,
+    )
 
 
 def popularity_score() -> Column:

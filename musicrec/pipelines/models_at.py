@@ -11,10 +11,12 @@ from pathlib import Path
 from pyspark.sql import DataFrame
 
 from musicrec.io.runs import Run
+from musicrec.models.content import CONTENT
 from musicrec.models.embedding import EmbeddingModel
 from musicrec.models.knn.fit import fit_knn
 from musicrec.models.neural.dot_bias import dot_bias_vectors
 from musicrec.models.neural.ncf import NcfParams
+from musicrec.pipelines.content import fit_content_model
 from musicrec.pipelines.earlier_models import neighbours_version, published_on, settings_of
 from musicrec.pipelines.fit_pairs import fit_pair_model
 from musicrec.pipelines.fit_sequence import fit_sequence_model
@@ -87,9 +89,10 @@ def models_at(
     wanted : names of the models; None for all.
     with_users : find the neighbours of listeners too.
     """
-    makers: dict[str, Callable[[], EmbeddingModel]] = {
+    makers: dict[str, Callable[[], EmbeddingModel | None]] = {
         "als": lambda: fit_als_model(run, data, fits.als),
         "pca": lambda: fit_pca_model(run, data, fits.pca).embedding,
+        CONTENT: lambda: fit_content_model(run, data),
     }
     for fit in fits.neural:
         if fit.kind != RERANKER:
@@ -101,7 +104,9 @@ def models_at(
     standing = published_on(run, day, settings) if day and settings else {}
     fitted = sorted(makers.keys() - standing.keys())
     run.log.info("models", until=str(data.until), of_the_night_before=sorted(standing), fitted=fitted)
-    vectors = {name: standing[name] if name in standing else make() for name, make in makers.items()}
+    made = {name: standing[name] if name in standing else make() for name, make in makers.items()}
+    # Where no item is linked to a track, nothing is known of how the items sound.
+    vectors = {name: model for name, model in made.items() if model is not None}
     neighbours = None
     if wanted is None or KNN in wanted:
         neighbours = _neighbours(run, data, day, item, interaction, fits)

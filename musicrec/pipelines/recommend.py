@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import reduce
 from pathlib import Path
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from musicrec.io.runs import Run, Stage
+from musicrec.models.embedding import EmbeddingModel
 from musicrec.models.knn.fit import fit_knn
-from musicrec.pipelines.lists import candidate_lists, filled_list
-from musicrec.pipelines.publish import load_models, load_neighbours, load_reranker
+from musicrec.pipelines.context import shelves_by_part
+from musicrec.pipelines.fresh import fresh_rows
+from musicrec.pipelines.lists import candidate_lists, filled_list, spread_list
+from musicrec.pipelines.publish import content_if_published, load_models, load_neighbours, load_reranker
 from musicrec.pipelines.ranking import RankerJob, Retrieval, content_vectors, load_ranker
 from musicrec.pipelines.settings import (
     EMBEDDING_MODELS,
@@ -45,7 +50,7 @@ def recommend(
     ranker: RankerJob,
 ) -> Stage:
     """Replace the day's rows of gold.recommendations, all shelves at once, by what the newest models say."""
-    models = load_models(run, (*EMBEDDING_MODELS, *neural.embeddings))
+    models = load_models(run, (*EMBEDDING_MODELS, *neural.embeddings, *content_if_published(run)))
     rerank = load_reranker(run, files) if RERANKER in neural.models else None
     data = training_data(run, params.item, interaction)
     by_ranker = _uses(RANKER, params, hybrids, "discover")
@@ -61,16 +66,24 @@ def recommend(
     shelves = []
     for shelf in SHELVES:
         chosen = params.discover if shelf == "discover" else params.again
-        depth = max(params.depth, params.n) if chosen in (HYBRID, RANKER) else params.n
+        needs_more = chosen in (HYBRID, RANKER) or params.diversity.changes_lists
+        depth = max(params.depth, params.n) if needs_more else params.n
         hybrid = hybrids.of(shelf)
         second = stage if shelf == "discover" else None
         made = candidate_lists(models, data, hybrid, shelf, depth, chosen, rerank, neighbours, alike, second)[chosen]
-        lists = _reasoned(made, models[_EXPLAINED_BY].item_vectors, data, users, shelf, params.n)
-        shelves.append(lists.withColumns({"shelf": F.lit(shelf), "model": F.lit(chosen)}))
+        named: dict[str, DataFrame] = {shelf: made}
+        if shelf == "discover" and params.context.enabled:
+            named |= shelves_by_part(made.persist(), data, params.context)
+        for name, lists in named.items():
+            listed = users if name == shelf else users.join(lists, "user_idx", "left_semi")
+            reasoned = _reasoned(lists, models, data, listed, shelf, params)
+            shelves.append(reasoned.withColumns({"shelf": F.lit(name), "model": F.lit(chosen)}))
     # Joined and ordered a list at a time, not a row at a time; in the order of listeners, so that an app that asks for
     # one reads few row groups.
-    lists = shelves[0].unionByName(shelves[1]).join(users, "user_idx", "inner")
+    lists = reduce(DataFrame.unionByName, shelves).join(users, "user_idx", "inner")
     rows = _rows(lists.repartition(parts, "part").sortWithinPartitions("user_id", "shelf"), data.items)
+    fresh = fresh_rows(run, models["als"], data, users, params.fresh) if params.item == "recording" else None
+    rows = rows if fresh is None else rows.unionByName(fresh)
     rows = rows.withColumns({"as_of": F.lit(run.day), "run_id": F.lit(run.run_id)})
     run.lakehouse.overwrite("gold.recommendations", rows, where=f"as_of = '{run.day}'")
     written = run.lakehouse.read("gold.recommendations").where(F.col("as_of") == F.lit(run.day))
@@ -99,12 +112,20 @@ def _in_ranges(users: DataFrame, parts: int) -> DataFrame:
 
 
 def _reasoned(
-    made: DataFrame, item_vectors: DataFrame, data: TrainingData, users: DataFrame, shelf: Shelf, n: int
+    made: DataFrame,
+    models: Mapping[str, EmbeddingModel],
+    data: TrainingData,
+    users: DataFrame,
+    shelf: Shelf,
+    params: RecommendParams,
 ) -> DataFrame:
     """(user_idx, items, scores, filled, reasons) of one shelf, the arrays side by side."""
-    lists = filled_list(made, data, users.select("user_idx"), shelf, n)
+    if params.diversity.changes_lists:
+        lists = spread_list(made, data, users, shelf, params, models)
+    else:
+        lists = filled_list(made, data, users.select("user_idx"), shelf, params.n)
     if shelf == "discover":
-        return explain_discover(lists, data.heard, item_vectors, data.items, data.popular)
+        return explain_discover(lists, data.heard, models[_EXPLAINED_BY].item_vectors, data.items, data.popular)
     return explain_again(lists, data.heard, data.popular)
 
 

@@ -8,6 +8,8 @@ from pydantic import Field
 
 from musicrec.evaluation.bootstrap import BootstrapParams
 from musicrec.params import Params
+from musicrec.ranking.context import ContextParams
+from musicrec.ranking.diversity import DiversityParams
 from musicrec.ranking.fusion import HybridParams
 from musicrec.transforms.interactions import ItemKind
 
@@ -17,12 +19,16 @@ SHELVES: tuple[Shelf, ...] = ("discover", "again")
 # Trained by every nightly; NeuralParams names those that are trained besides.
 EMBEDDING_MODELS = ("als", "pca", "lstm")
 NeuralModel = Literal["attention", "dot_bias", "ncf"]
+# What may be published on any shelf.
+Listed = NeuralModel | Literal["als", "pca", "lstm", "content", "knn", "popular", "hybrid"]
 RERANKER = "ncf"
 KNN = "knn"
 USER_KNN = "user_knn"
 RANKER = "ranker"
 BASELINES = ("popular", "own_top", "artist_popular")
 HYBRID = "hybrid"
+# What the evaluation calls the lists that are published.
+PUBLISHED = "published"
 
 
 class RecommendParams(Params):
@@ -34,18 +40,24 @@ class RecommendParams(Params):
     item : what an item is.
     depth : length of each model's list, from which the hybrid is fused; judged lists are as deep, and what lies
         further down counts as tied.
+    fresh : tracks that no one has played, per listener, on a shelf of their own; 0 for no such shelf.
     discover, again : the list that is published on each shelf: a model, a baseline or `hybrid`.
+    diversity : how published lists are spread over artists.
+    context : lists of `discover` for parts of the day, each a shelf of its own.
     """
 
     n: int = Field(default=20, ge=1, le=1000)
     item: ItemKind = "recording"
     depth: int = Field(default=500, ge=1)
-    discover: Literal[
-        "als", "pca", "lstm", "attention", "dot_bias", "ncf", "knn", "ranker", "popular", "artist_popular", "hybrid"
-    ] = "hybrid"
-    again: Literal["als", "pca", "lstm", "attention", "dot_bias", "ncf", "knn", "popular", "own_top", "hybrid"] = (
-        "hybrid"
-    )
+    fresh: int = Field(default=10, ge=0, le=1000)
+    discover: Listed | Literal["ranker", "artist_popular"] = "hybrid"
+    again: Listed | Literal["own_top"] = "hybrid"
+    diversity: DiversityParams = DiversityParams()
+    context: ContextParams = ContextParams()
+
+    def of(self, shelf: Shelf) -> str:
+        """The list that is published on a shelf."""
+        return self.discover if shelf == "discover" else self.again
 
 
 class NeuralParams(Params):

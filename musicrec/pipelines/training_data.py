@@ -11,6 +11,8 @@ from pyspark.sql import functions as F
 from musicrec.errors import InputError
 from musicrec.evaluation.baselines import popularity
 from musicrec.io.runs import Run
+from musicrec.pipelines.feedback import feedback_before
+from musicrec.transforms.feedback import add_loved, blocked_items
 from musicrec.transforms.interactions import InteractionParams, ItemKind, heard_items, indexed_plays, interactions
 
 
@@ -23,6 +25,7 @@ class TrainingData:
     plays : (user_id, user_idx, item_idx, listened_at, recording_msid), one row a listen.
     interactions : (user_idx, item_idx, plays, first_listened_at, last_listened_at, weight).
     heard : (user_idx, heard array<int>).
+    blocked : (user_idx, blocked array<int>), hated or of a blocked artist; None where there is none.
     popular : (item_idx, listeners, plays) of every item that was played.
     sequences : silver.sequences, whose plays carry their times; cut by time when it is used.
     sequences_version : its Delta version.
@@ -42,6 +45,7 @@ class TrainingData:
     users: DataFrame
     n_items: int
     until: datetime
+    blocked: DataFrame | None = None
 
 
 def midnight(day: date) -> datetime:
@@ -64,12 +68,14 @@ def training_data(
     lake = run.lakehouse
     users, items = lake.read("silver.user_index"), lake.read("silver.item_index")
     listens = lake.read("silver.listens")
+    feedback = feedback_before(run, until) if until else _standing_feedback(run)
     if until is None:
         pairs = lake.read("silver.interactions").where(F.col("item_kind") == item)
     else:
         listens = listens.where(F.col("listened_at") < F.lit(until))
         only = params.model_copy(update={"kinds": (item,)})
         pairs = interactions(listens, only, until.date())
+        pairs = pairs if feedback is None else add_loved(pairs, feedback, only)
     columns = ("user_idx", "item_idx", "plays", "first_listened_at", "last_listened_at", "weight")
     pairs = pairs.select(*columns)
     pairs = pairs.persist() if read_often else pairs
@@ -77,18 +83,27 @@ def training_data(
         where = f"table silver.interactions at {lake.location('silver.interactions')}"
         raise InputError(where, f"plays of item kind {item} before {until or midnight(run.day)}", "none")
     sequences = lake.read("silver.sequences")
+    facts = item_facts(lake.read("silver.recordings"), items, item).persist()
     return TrainingData(
         plays=indexed_plays(listens, item),
         interactions=pairs,
         heard=heard_items(pairs).persist(),
-        popular=popularity(pairs).persist(),
+        popular=popularity(pairs.where("plays > 0")).persist(),
         sequences=sequences,
         sequences_version=lake.versions_read["silver.sequences"],
-        items=item_facts(lake.read("silver.recordings"), items, item).persist(),
+        items=facts,
         users=users.join(pairs.select("user_idx").distinct(), "user_idx", "left_semi").persist(),
         n_items=items.where(F.col("item_kind") == item).agg(F.max("item_idx")).collect()[0][0] + 1,
         until=until or midnight(run.day),
+        blocked=None if feedback is None else blocked_items(feedback, facts, item).persist(),
     )
+
+
+def _standing_feedback(run: Run) -> DataFrame | None:
+    if not run.lakehouse.exists("silver.feedback"):
+        return None
+    feedback = run.lakehouse.read("silver.feedback")
+    return None if feedback.isEmpty() else feedback
 
 
 def item_facts(recordings: DataFrame, item_index: DataFrame, item: ItemKind) -> DataFrame:

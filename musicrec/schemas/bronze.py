@@ -68,7 +68,7 @@ TABLES = (
         "bronze.quarantine",
         ("source_id", "file", "reason", "row"),
         "a row that cannot be right, with the reason; a repeated row has a row here each time",
-        "ingest_listens, ingest_tracks",
+        "ingest_listens, ingest_tracks, ingest_feedback",
         {"source_id": STRING, "file": STRING, "reason": STRING, "row": STRING, "ingested_at": TIMESTAMP},
     ),
 )

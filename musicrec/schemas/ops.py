@@ -8,8 +8,8 @@ TABLES = (
     Table(
         "ops.sources",
         ("source_id",),
-        "a dump or catalogue file that was taken in, with its counts",
-        "ingest_listens, ingest_tracks",
+        "a dump, catalogue or feedback file that was taken in, with its counts",
+        "ingest_listens, ingest_tracks, ingest_feedback",
         {
             "source_id": STRING,
             "kind": STRING,
@@ -51,7 +51,7 @@ TABLES = (
     Table(
         "ops.metrics",
         ("run_id", "job", "name", "step", "tags"),
-        "a figure of a run; step = epoch, component or 0",
+        "a figure of a run; step = epoch, component, trial or 0",
         "every job",
         {
             "run_id": STRING,

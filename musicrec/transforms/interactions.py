@@ -26,11 +26,14 @@ class InteractionParams(Params):
     kinds : which items to build interactions for.
     confidence : `binary` 1, `log` ln(1 + decayed plays), `count` decayed plays.
     half_life_days : a play this old counts half; 0 for no decay.
+    love_weight : a loved item that was played weighs 1 + love_weight times as much, one that was not as much as
+        love_weight single plays; 0 for no effect.
     """
 
     kinds: tuple[ItemKind, ...] = ("recording", "artist")
     confidence: Confidence = "log"
     half_life_days: float = Field(default=0.0, ge=0)
+    love_weight: float = Field(default=1.0, ge=0, allow_inf_nan=False)
 
 
 def listens_before(listens: DataFrame, as_of: date) -> DataFrame:
@@ -85,6 +88,11 @@ def confidence_of(plays: NDArray[np.float64], kind: Confidence) -> NDArray[np.fl
     return np.round(np.log1p(plays) if kind == "log" else np.asarray(plays, np.float64), 9)
 
 
+def weight_of_one_play(kind: Confidence) -> float:
+    """Of a play that has not faded."""
+    return float(confidence_of(np.ones(1), kind)[0])
+
+
 def _confidence(kind: Confidence) -> Column:
     if kind == "binary":
         return F.lit(1.0)
@@ -100,10 +108,10 @@ def with_ids(pairs: DataFrame, user_index: DataFrame, item_index: DataFrame) -> 
 def heard_items(indexed: DataFrame) -> DataFrame:
     """(user_idx, heard array<int>, plays array<long>, last array<timestamp>) of indexed interactions.
 
-    `heard` is sorted; the three arrays stand side by side.
+    `heard` is sorted; the three arrays stand side by side. What is only loved, with 0 plays, was not heard.
     """
     own = F.array_sort(F.collect_list(F.struct("item_idx", "plays", "last_listened_at")))
-    rows = indexed.groupBy("user_idx").agg(own.alias("own"))
+    rows = indexed.where("plays > 0").groupBy("user_idx").agg(own.alias("own"))
     return rows.select(
         "user_idx",
         F.col("own.item_idx").alias("heard"),

@@ -167,6 +167,7 @@ def test_a_second_night_without_news_changes_nothing(night: Night) -> None:
     assert {row["job"] for row in night.rows("ops.runs") if row["started_at"] == last} <= {
         "ingest_listens",
         "ingest_tracks",
+        "ingest_feedback",
     }
 
 
@@ -217,7 +218,7 @@ def test_evaluation_has_every_model_metric_and_shelf(night: Night) -> None:
     discover = {row["model"] for row in rows if row["shelf"] == "discover"}
     again = {row["model"] for row in rows if row["shelf"] == "again"}
     neural = {"lstm", "attention", "dot_bias", "ncf"}
-    assert discover == {"als", "pca", "knn", "popular", "artist_popular", "hybrid", "ranker"} | neural
+    assert discover == {"als", "pca", "knn", "popular", "artist_popular", "hybrid", "published", "ranker"} | neural
     assert again == discover - {"ranker"} | {"own_top"}
     names = {(row["metric"], row["k"]) for row in rows}
     at_k = (
@@ -259,7 +260,12 @@ def test_the_most_and_least_loved_are_by_the_bias_that_is_saved(night: Night) ->
 
 @pytest.mark.parametrize("model", ["ncf", "ranker"])
 def test_a_model_that_reranks_can_be_what_is_published(night: Night, model: str) -> None:
-    night.run(["recommend"], f"recommend.discover={model}")
+    night.run(
+        ["recommend"],
+        f"recommend.discover={model}",
+        "recommend.context.enabled=true",
+        "recommend.context.min_plays=7",
+    )
     rows = [row for row in night.rows("gold.recommendations") if row["as_of"] == date(2021, 8, 7)]
     assert {row["model"] for row in rows if row["shelf"] == "discover"} <= {model, "popular"}
     lists = defaultdict(list)
@@ -268,6 +274,9 @@ def test_a_model_that_reranks_can_be_what_is_published(night: Night, model: str)
             lists[row["user_id"]].append(row["score"])
     assert lists
     assert all(scores == sorted(scores, reverse=True) for scores in lists.values())
+    # All was played between 10 and 11 in the morning, by the new listener too seldom.
+    by_part = {(row["shelf"], row["user_id"]) for row in rows if row["shelf"].startswith("discover_")}
+    assert by_part == {("discover_morning", str(user)) for user in range(1, 13)}
 
 
 def test_a_ranker_of_other_features_is_refused_and_the_lists_stay(night: Night) -> None:

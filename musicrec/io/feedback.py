@@ -1,0 +1,235 @@
+"""What listeners said of recordings and artists: found, checked before any table is touched, and read as text.
+
+A line is a JSON object. Statements on recordings are those of metabrainz/listenbrainz-server: the API's `user_id` (a
+name), `created` (seconds), `recording_msid` and/or `recording_mbid` and `score`; and those of its feedback dump, where
+`user_name`, `created` as an ISO time and `feedback` stand for them. The dump is
+`listenbrainz-feedback-dump-YYYYMMDD-HHMMSS.tar.zst` with TIMESTAMP and
+`lbdump/feedback/{listens,recommendations}/YYYY/MM/DD/data.json`. Two further kinds of lines are this project's own:
+`artist_mbid` or `artist_name` instead of a recording blocks an artist, and a line with nothing but `user_id` and
+`user_name` says whose name a name is.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import re
+import shutil
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import zstandard
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from musicrec.errors import InputError
+from musicrec.io.archives import archive_stem, extract
+from musicrec.transforms.feedback import RAW_COLUMNS
+
+_ENDINGS = (".json", ".jsonl", ".ndjson")
+_PACKED = (".gz", ".zst")
+_CHUNK = 1 << 20
+_DUMP_NAME = re.compile(r"feedback-dump-(\d{8}-\d{6})")
+# All leaves are text: from_json keeps a number as its text.
+_TEXTS = (
+    "user_id",
+    "user_name",
+    "recording_msid",
+    "recording_mbid",
+    "artist_mbid",
+    "artist_name",
+    "score",
+    "feedback",
+    "created",
+)
+_SCHEMA = ", ".join(f"{name} string" for name in (*_TEXTS, "unreadable"))
+
+
+@dataclass(frozen=True)
+class FeedbackSource:
+    """A file of statements, or a dump of all that stood at a time.
+
+    Attributes
+    ----------
+    source_id : hash of the contents, unpacked: a file that is renamed, moved or packed is the same source.
+    name : of the file, folder or archive.
+    folder : its files are below it.
+    files : unpacked, in order.
+    snapshot_at : of a dump, when it was made: what it does not hold did not stand any more. None for a file.
+    """
+
+    source_id: str
+    name: str
+    folder: Path
+    files: tuple[Path, ...]
+    snapshot_at: datetime | None
+
+
+def find_feedback(sources: Sequence[str], staging: Path) -> list[FeedbackSource]:
+    """The feedback of `sources`, each content once, dumps in order of their time, then files by name.
+
+    Parameters
+    ----------
+    sources : files (.json, .jsonl, .ndjson, also .gz or .zst), dumps (archives or folders), folders of any of them.
+    staging : what is packed is unpacked here.
+
+    Raises
+    ------
+    InputError : a path is missing or holds no feedback, a file is damaged or none of its lines is a JSON object.
+    """
+    found: dict[str, FeedbackSource] = {}
+    for source in sources:
+        path = Path(source).absolute()
+        if not path.exists():
+            raise InputError(source, "a feedback file, dump or folder", "no such file or folder")
+        read = list(_below(path, staging.absolute()))
+        if not read:
+            raise InputError(source, f"feedback files ({', '.join(_ENDINGS)}) or dumps", "none")
+        for one in read:
+            found.setdefault(one.source_id, one)
+    latest = datetime.max.replace(tzinfo=UTC)
+    return sorted(found.values(), key=lambda one: (one.snapshot_at or latest, one.name, one.source_id))
+
+
+def read_feedback(spark: SparkSession, source: FeedbackSource) -> DataFrame:
+    """The lines that are not blank as `musicrec.transforms.feedback.RAW_COLUMNS`."""
+    options = {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": "unreadable"}
+    lines = read_lines(spark, source).withColumn("j", F.from_json("value", _SCHEMA, options))
+    is_lost = F.col("j").isNull() | F.col("j.unreadable").isNotNull()
+    columns = {
+        **{name: F.col(f"j.{name}") for name in _TEXTS},
+        "malformed": is_lost,
+        "file": F.concat_ws("/", F.lit(source.name), _relative(F.col("url"), source.folder)),
+        "row": F.col("value"),
+    }
+    return lines.select([columns[name].cast(kind).alias(name) for name, kind in RAW_COLUMNS.items()])
+
+
+def read_lines(spark: SparkSession, source: FeedbackSource) -> DataFrame:
+    """`value` = each line that is not blank, `url` = its file."""
+    if not source.files:
+        return spark.createDataFrame([], "value string, url string")
+    lines = spark.read.text([f"file://{path}" for path in source.files])
+    return lines.select("value", F.col("_metadata.file_path").alias("url")).where(F.trim("value") != "")
+
+
+def _relative(url: Column, folder: Path) -> Column:
+    path = F.url_decode(F.replace(url, F.lit("+"), F.lit("%2B")))
+    return F.regexp_replace(path, rf"^.*?\Q{folder.as_posix()}\E/", "")
+
+
+def _below(path: Path, staging: Path) -> Iterator[FeedbackSource]:
+    if path.is_file():
+        yield _unpacked(path, staging) if archive_stem(path) else _single(path, staging)
+    elif _is_dump(path):
+        yield _dump(path, path.name)
+    else:
+        for child in sorted(path.iterdir()):
+            is_wanted = child.is_dir() or archive_stem(child) or _plain_name(child)
+            if not child.name.startswith(".") and is_wanted:
+                yield from _below(child, staging)
+
+
+def _plain_name(path: Path) -> str | None:
+    """The file's name unpacked; None where it is no feedback file."""
+    name = path.stem if path.suffix in _PACKED else path.name
+    return name if name.endswith(_ENDINGS) else None
+
+
+def _is_dump(folder: Path) -> bool:
+    names = {child.name for child in folder.iterdir()}
+    return bool(names & {"TIMESTAMP", "lbdump"}) or (folder / "feedback" / "listens").is_dir()
+
+
+def _unpacked(archive: Path, staging: Path) -> FeedbackSource:
+    stem = archive_stem(archive)
+    assert stem is not None
+    target = staging / f"{stem}-{_mark(archive)}"
+    if not target.exists():
+        extract(archive, target)
+    return _dump(target, stem)
+
+
+def _dump(folder: Path, name: str) -> FeedbackSource:
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name.endswith(_ENDINGS))
+    if not files:
+        raise InputError(folder, "a feedback dump (lbdump/feedback/…/data.json)", "no data file")
+    return FeedbackSource(_source_id(files), name, folder, tuple(files), _time_of(folder, name))
+
+
+def _time_of(folder: Path, name: str) -> datetime:
+    """When a dump was made: by its TIMESTAMP, else by its name."""
+    marks = sorted(folder.rglob("TIMESTAMP"), key=lambda path: (len(path.parts), path))
+    text = marks[0].read_text(encoding="utf-8", errors="replace").strip() if marks else ""
+    named = _DUMP_NAME.search(name)
+    try:
+        time = datetime.fromisoformat(text) if marks or not named else datetime.strptime(named[1], "%Y%m%d-%H%M%S")
+    except ValueError:
+        where = marks[0] if marks else folder
+        raise InputError(where, "a dump's time such as 2021-08-07 00:00:00", repr(text[:60])) from None
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
+def _single(path: Path, staging: Path) -> FeedbackSource:
+    name = _plain_name(path)
+    if name is None:
+        raise InputError(path, f"a feedback file ({', '.join(_ENDINGS)}, packed or not) or a dump", "another file")
+    plain = path
+    if path.suffix in _PACKED:
+        plain = staging / f"feedback-{_mark(path)}" / name
+        if not plain.exists():
+            _unpack(path, plain)
+    _check(plain, path)
+    return FeedbackSource(_source_id([plain]), path.name, plain.parent, (plain,), None)
+
+
+def _mark(path: Path) -> str:
+    """Another one for a changed file under the same name."""
+    state = path.stat()
+    return hashlib.sha256(f"{path}\n{state.st_size}\n{state.st_mtime_ns}".encode()).hexdigest()[:12]
+
+
+def _unpack(path: Path, plain: Path) -> None:
+    plain.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = plain.with_name(f"{plain.name}.unfinished")
+    try:
+        with path.open("rb") as packed, unfinished.open("wb") as out:
+            if path.suffix == ".gz":
+                with gzip.open(packed) as stream:
+                    shutil.copyfileobj(stream, out, _CHUNK)
+            else:
+                zstandard.ZstdDecompressor().copy_stream(packed, out)
+    except (EOFError, zlib.error, gzip.BadGzipFile, zstandard.ZstdError) as error:
+        raise InputError(path, "a complete packed file", f"{type(error).__name__}: {error}") from error
+    unfinished.rename(plain)
+
+
+def _check(plain: Path, shown: Path) -> None:
+    """Refuse a file that has lines, none of them a JSON object. A file without lines says nothing, which is fine."""
+    first = None
+    with plain.open(encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            if not line.strip():
+                continue
+            first = first or line
+            try:
+                if isinstance(json.loads(line), dict):
+                    return
+            except ValueError:
+                continue
+    if first is not None:
+        raise InputError(shown, "a JSON object on each line", f"none; the first line is {first[:60]!r}")
+
+
+def _source_id(files: Sequence[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as stream:
+            while chunk := stream.read(_CHUNK):
+                digest.update(chunk)
+        digest.update(b"\0")
+    return digest.hexdigest()[:16]
