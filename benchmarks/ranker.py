@@ -40,8 +40,8 @@ from benchmarks.ranker_windows import (
 )
 from musicrec.evaluation.bootstrap import interval, resampled_means
 from musicrec.models.blocks import Ragged
-from musicrec.models.ranker.features import feature_names
 from musicrec.models.ranker.fit import Examples, fit_ranker
+from musicrec.models.ranker.names import feature_names
 from musicrec.models.ranker.params import Group, RankerParams
 from musicrec.models.ranker.score import predicted
 from musicrec.pipelines.ranking import joined

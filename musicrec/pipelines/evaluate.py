@@ -19,7 +19,7 @@ from musicrec.models.ranker.params import RankerParams
 from musicrec.pipelines.lists import SecondStage, candidate_lists, filled_list, spread_list, unpersist
 from musicrec.pipelines.model_fits import ModelFits
 from musicrec.pipelines.models_at import ModelsAt, models_at
-from musicrec.pipelines.ranking import RankerJob, Retrieval, content_vectors, learnt_ranker
+from musicrec.pipelines.ranking import RankerJob, stage_at
 from musicrec.pipelines.settings import PUBLISHED, RANKER, SHELVES, EvaluateParams, RecommendParams, Shelf, ShelfHybrids
 from musicrec.pipelines.training_data import TrainingData, midnight, training_data
 from musicrec.ranking.fusion import HybridParams
@@ -63,13 +63,11 @@ def evaluate(
         raise InputError("table silver.listens", f"listens from {split} on, to test with", "none")
     listeners = tested.select("user_idx").distinct().persist()
     folder = files / "evaluate"
-    models = models_at(run, data, item, interaction, fits, folder).of(listeners)
+    job = RankerJob(item, interaction, fits, ranker or RankerParams(), depth, folder / RANKER)
+    with_users = job.params.enabled and job.params.with_users
+    models = models_at(run, data, item, interaction, fits, folder, with_users=with_users).of(listeners)
     own = replace(data, heard=heard_items(data.interactions.join(listeners, "user_idx", "left_semi")).persist())
-    stage = None
-    if ranker is not None and ranker.enabled:
-        job = RankerJob(item, interaction, fits, ranker, depth, folder / RANKER)
-        content = content_vectors(run, data, item)
-        stage = Retrieval(own, models.neighbours, content, job).stage(learnt_ranker(run, job, split))
+    stage = stage_at(run, own, models, job) if job.params.enabled else None
     scores = [
         _judge(run, models, own, tested, hybrids.of(shelf), shelf, depth, params, stage, offered) for shelf in SHELVES
     ]

@@ -24,7 +24,7 @@ from musicrec.pipelines.fitting import fit_als_model, fit_pca_model
 from musicrec.pipelines.lists import Rerank, ncf_order
 from musicrec.pipelines.model_fits import ModelFits, PairFit, SequenceFit
 from musicrec.pipelines.publish import load_neighbours
-from musicrec.pipelines.settings import KNN, RERANKER, USER_KNN
+from musicrec.pipelines.settings import KNN, RERANKER
 from musicrec.pipelines.training_data import TrainingData, midnight
 from musicrec.transforms.interactions import InteractionParams, ItemKind
 
@@ -75,6 +75,8 @@ def models_at(
     fits: ModelFits,
     files: Path,
     wanted: Collection[str] | None = None,
+    *,
+    with_users: bool = False,
 ) -> ModelsAt:
     """Each model as of `data.until`.
 
@@ -84,7 +86,8 @@ def models_at(
     Parameters
     ----------
     files : folder for what fitting a neural model leaves behind.
-    wanted : names of the models; None for all but the neighbours of listeners.
+    wanted : names of the models; None for all.
+    with_users : find the neighbours of listeners too.
     """
     makers: dict[str, Callable[[], EmbeddingModel | None]] = {
         "als": lambda: fit_als_model(run, data, fits.als),
@@ -108,7 +111,7 @@ def models_at(
     if wanted is None or KNN in wanted:
         neighbours = _neighbours(run, data, day, item, interaction, fits)
     rerank = _reranker(run, data, fits, files) if wanted is None or RERANKER in wanted else None
-    alike = fit_knn(data.interactions, fits.knn, "user") if wanted is not None and USER_KNN in wanted else None
+    alike = fit_knn(data.interactions, fits.knn, "user") if with_users else None
     return ModelsAt(vectors, neighbours, rerank, alike)
 
 

@@ -24,7 +24,6 @@ from musicrec.pipelines.settings import (
     RANKER,
     RERANKER,
     SHELVES,
-    USER_KNN,
     NeuralParams,
     RecommendParams,
     Shelf,
@@ -57,11 +56,7 @@ def recommend(
     by_ranker = _uses(RANKER, params, hybrids, "discover")
     by_knn = by_ranker or any(_uses(KNN, params, hybrids, shelf) for shelf in SHELVES)
     neighbours = load_neighbours(run, data.items) if by_knn else None
-    alike = (
-        fit_knn(data.interactions, ranker.fits.knn, "user")
-        if by_ranker and USER_KNN in ranker.params.retrievers
-        else None
-    )
+    alike = fit_knn(data.interactions, ranker.fits.knn, "user") if by_ranker and ranker.params.with_users else None
     stage = None
     if by_ranker:
         content = content_vectors(run, data, params.item)

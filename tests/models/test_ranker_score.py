@@ -11,8 +11,8 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from musicrec.models.ranker.facts import TrackFacts, listener_facts, track_facts
-from musicrec.models.ranker.features import feature_names
 from musicrec.models.ranker.fit import Examples, fit_ranker
+from musicrec.models.ranker.names import feature_names
 from musicrec.models.ranker.params import RankerParams
 from musicrec.models.ranker.score import example_rows, predicted, ranked_lists, ranker_rows
 from musicrec.transforms.interactions import InteractionParams, heard_items, interactions

@@ -284,6 +284,8 @@ def test_a_ranker_of_other_features_is_refused_and_the_lists_stay(night: Night) 
     before = night.versions()
     with pytest.raises(InputError, match=r"today's features, found without none of them; with hour_match, weekday"):
         night.run(["recommend"], "recommend.discover=ranker", "ranker.leave_out=['context']")
+    with pytest.raises(InputError, match=r"ranker\.retrievers: expected some of .*, found dot_bias"):
+        night.run(["train_ranker"], "neural.models=[]", "ranker.retrievers=['als', 'dot_bias']")
     assert night.versions() == before
 
 
