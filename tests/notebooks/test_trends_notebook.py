@@ -223,9 +223,8 @@ def test_the_figures_show_the_tables(analysed: Analysed) -> None:
     plays = analysed.silver["listens"].groupby("artist_id").size().sort_values(ascending=False)
     assert [bar.get_width() for bar in of_artist.patches] == plays.head(5).tolist()
     network = analysed.axes("artist network")[0]
-    shown = {text.get_text() for text in network.texts}
     ranked = analysed.gold["artist_nodes"].dropna(subset=["pagerank"])
-    assert shown == set(ranked["artist"])
+    assert {text.get_text() for text in network.texts} >= set(ranked["artist"])
     variety = analysed.axes("variety of lists")[0]
     shares = pd.DataFrame(made_up_gold()["recommendations"]).groupby("user_id")["artist"].value_counts(normalize=True)
     over = (shares.groupby("user_id").max() > 0.3).mean()
