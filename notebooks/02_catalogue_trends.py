@@ -447,11 +447,13 @@ if len(clusters):
     for place, cluster in enumerate(clusters.itertuples()):
         own = points[points["cluster"] == cluster.cluster]
         axis.scatter(own["x"], own["y"], s=6, color=PALETTE[place % len(PALETTE)], alpha=0.35, linewidth=0)
-        axis.scatter([], [], s=40, color=PALETTE[place % len(PALETTE)], label=f"{cluster.name} ({cluster.tracks:,})")
+        axis.scatter([], [], s=40, color=PALETTE[place % len(PALETTE)], label=f"{cluster.cluster}: {cluster.name} ({cluster.tracks:,})")
         label = {"ha": "center", "va": "center", "fontsize": 8, "fontweight": "bold", "color": "#2b3338"}
         axis.text(cluster.x, cluster.y, str(cluster.cluster), bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8}, **label)
     axis.legend(frameon=False, title="cluster (tracks)", loc="upper center", bbox_to_anchor=(0.5, -0.09), ncols=2)
-    axis.set(title=f"{len(clusters)} groups of sound, and their borders are soft", xlabel="first principal component", ylabel="second principal component")
+    largest = clusters.loc[clusters["tracks"].idxmax()]
+    share = largest["tracks"] / clusters["tracks"].sum()
+    axis.set(title=f"{len(clusters)} groups of sound; the largest, {share:.0%} of the tracks: {largest['name']}", xlabel="first principal component", ylabel="second principal component")
     show(figure)
 
 # COMMAND ----------
@@ -494,7 +496,7 @@ if {"ndcg", "diversity"} <= set(wide.columns):
         while any(abs(y - other) < height and abs(model.diversity - x) < 0.2 * np.ptp(wide["diversity"]) for x, other in taken):
             y -= height / 4
         taken.append((model.diversity, y))
-        axes[1].annotate(model.Index, (model.diversity, model.ndcg), (model.diversity + 0.015 * max(np.ptp(wide["diversity"]), 1e-9), y), va="center", color="#2b3338", fontsize=8)
+        axes[1].annotate(model.Index, (model.diversity, model.ndcg), (model.diversity + 0.03 * max(np.ptp(wide["diversity"]), 1e-9), y), va="center", color="#2b3338", fontsize=8)
     axes[1].margins(x=0.2, y=0.12)
     axes[1].set(title=f"Best lists: {wide['ndcg'].idxmax()}; most varied: {wide['diversity'].idxmax()}", xlabel=f"diversity@{k} (share of pairs by different artists)", ylabel=f"NDCG@{k} on the test days")
 else:
