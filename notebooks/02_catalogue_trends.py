@@ -412,7 +412,7 @@ if len(rho):
     weak = ", which is weak" if abs(most["rho"]) < 0.3 else ""
     title = f"{most['feature'].replace('_', ' ').capitalize()} is tied most to popularity: ρ = {most['rho']:+.2f}{weak}"
 songs = f"{rho['n'].min():,} to {rho['n'].max():,} songs" if len(rho) else "no songs"
-intervals(axis, [name.replace("_", " ") for name in rho["feature"]], rho, "rho", title, f"Spearman's ρ with popularity, 95 % interval ({songs})")
+intervals(axis, [name.removesuffix("_ms").replace("_", " ") for name in rho["feature"]], rho, "rho", title, f"Spearman's ρ with popularity, 95 % interval ({songs})")
 axis.axvline(0, color=GREY, linewidth=0.8)
 show(figure)
 

@@ -47,7 +47,7 @@ def made_up_silver(rng: random.Random) -> dict[str, pd.DataFrame]:
         track = {"track_id": f"t{number}", "name": f"Song {number}{guest}", "artists": [f"Artist {artist}"]}
         track |= {"year": rng.choice([1969, 1975, 1984]), "duration_ms": rng.randint(120_000, 400_000)}
         track |= {"genres": ["rock"] if artist % 2 else rng.sample(["pop", "rap"], 1)}
-        track |= {"popularity": round(100 * (0.5 * energy + 0.5 * rng.random())), "energy": energy, "valence": rng.random()}
+        track |= {"popularity": float(round(100 * (0.5 * energy + 0.5 * rng.random()))), "energy": energy, "valence": rng.random()}
         tracks.append(track)
         made = {name: rng.random() for name in (*AUDIO_FEATURES, *ENGINEERED_FEATURES)} | {"energy": energy}
         features.append({"track_id": f"t{number}", "imputed": ["valence"] if number % 4 == 0 else [], **made})
@@ -85,7 +85,7 @@ def made_up_silver(rng: random.Random) -> dict[str, pd.DataFrame]:
 
 def made_up_gold() -> dict[str, pd.DataFrame]:
     offers = [
-        (AS_OF, "discover", f"u{user}", rank, f"r{rank}", f"Artist {rank // (1 + user % 3)}")
+        (AS_OF, "discover", f"u{user}", rank, f"r{rank}", f"Artist {rank // (1 + user % 5)}")
         for user in range(LISTENERS)
         for rank in range(10)
     ]
