@@ -15,12 +15,10 @@ from musicrec.io.delta_rows import read_rows, rows_or_none
 from musicrec.models.blocks import read_vectors
 from musicrec.ranking.song_names import SongNames
 from musicrec.ranking.songs import ItemRows, Songs, TrackRows, make_songs
+from musicrec.transforms.song_rows import SURE_LINK
 
 Array = NDArray[Any]
 Ints = NDArray[np.int64]
-
-# A recording that is only a part of what its track's name says is no more the same song.
-SURE_LINK = 0.8
 
 _TRACK_COLUMNS = (
     "track_id", "name", "artists", "artist_key", "title_key", "year", "popularity", "duration_ms",
