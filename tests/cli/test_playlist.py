@@ -44,6 +44,7 @@ def test_from_a_seed_with_the_cap_and_no_song_twice(root: str) -> None:
     assert {artist for artist, _ in found} <= {*BANDS[:4], BANDS[4], BANDS[5]}
     assert sum(artist in BANDS[:4] for artist, _ in found) >= 6
     assert found == jspf_of(root, "--seed", f"spotify:track:{spotify_id(0, 0)}", "-n", "8")
+    assert len(set(jspf_of(root, "--seed", "r00", "-n", "8", "--seconds", "0"))) == 8
     assert found == jspf_of(root, "--seed", "compilation0000000000a", "-n", "8", "--seconds", "60")
 
 
