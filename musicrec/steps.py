@@ -25,6 +25,7 @@ from musicrec.pipelines.ingest_listens import ingest_listens
 from musicrec.pipelines.ingest_tracks import ingest_tracks
 from musicrec.pipelines.model_fits import ModelFits, PairFit, SequenceFit
 from musicrec.pipelines.ranking import RankerJob
+from musicrec.pipelines.playlists import build_playlists
 from musicrec.pipelines.recommend import recommend
 from musicrec.pipelines.similar import train_knn
 from musicrec.pipelines.train import train_als, train_pca
@@ -140,6 +141,10 @@ def _recommend(run: Run, config: Config, sources: Sources) -> Stage:
     return recommend(run, config.interactions, config.recommend, config.hybrid, config.neural, files, ranker)
 
 
+def _build_playlists(run: Run, config: Config, sources: Sources) -> Stage:
+    return build_playlists(run, config.recommend.item, config.interactions, config.playlists)
+
+
 def _evaluate(run: Run, config: Config, sources: Sources) -> Stage:
     return evaluate(
         run,
@@ -207,6 +212,7 @@ STEPS: Mapping[str, Step] = {
     "train_ranker": _train_ranker,
     "train_popularity": _train_popularity,
     "recommend": _recommend,
+    "build_playlists": _build_playlists,
     "evaluate": _evaluate,
     "analyse": _analyse,
 }
