@@ -24,8 +24,8 @@ from musicrec.pipelines.ingest_feedback import ingest_feedback
 from musicrec.pipelines.ingest_listens import ingest_listens
 from musicrec.pipelines.ingest_tracks import ingest_tracks
 from musicrec.pipelines.model_fits import ModelFits, PairFit, SequenceFit
-from musicrec.pipelines.ranking import RankerJob
 from musicrec.pipelines.playlists import build_playlists
+from musicrec.pipelines.ranking import RankerJob
 from musicrec.pipelines.recommend import recommend
 from musicrec.pipelines.similar import train_knn
 from musicrec.pipelines.train import train_als, train_pca
