@@ -125,12 +125,14 @@ def cold_scores(case: Case, weights: Matrix, held: Ints, users: Matrix, items: M
         if method == "content alone":
             tracks, played = _without_groups(tracks), _played_without_groups(played)
         known, factors, counts = known_tracks(played, case.ids, params.min_plays)
-        learned = tracks.take(known)
+        learned, unplayed = tracks.take(known), tracks.take(case.unplayed[: params.unplayed])
         if method == "artist mean":
             choice = Choice("artist")
         else:
-            choice, _ = choose_map(learned, factors, counts, played, users, params, make_logger(f"fold {fold}"))
-        training = Training.of(learned, factors, counts, played, params.shrinkage)
+            choice, _ = choose_map(
+                learned, factors, counts, played, unplayed, users, params, make_logger(f"fold {fold}")
+            )
+        training = Training.of(learned, factors, counts, played, unplayed, params)
         full = items.copy()
         full[held] = fit_map(training, choice, params.landmarks).predict(tracks.take(asked))
         scores[method] = users @ full[:, :-1].T + full[:, -1]

@@ -23,9 +23,10 @@ from musicrec.entry import run_steps
 from musicrec.io.tables import Lakehouse
 from musicrec.models.als.fit import AlsParams
 from musicrec.models.blocks import Ragged
-from musicrec.models.cold_start.collect import collect_world
+from musicrec.models.cold_start.collect import by_hash, collect_world
 from musicrec.models.cold_start.inputs import Matrix, Tracks
 from musicrec.transforms.interactions import confidence_of
+from musicrec.transforms.unplayed import unplayed_tracks
 
 Ints = NDArray[np.int64]
 FOLDS = 5
@@ -44,6 +45,7 @@ class Case:
     tracks, ids : what is known of the tracks, and their ids.
     song : of each item, the place of its track; the number of tracks and above where it is none.
     artist, genres : of each item.
+    unplayed : places of tracks that no one ever plays, by hash.
     als : settings of ALS.
     about : in words.
     """
@@ -56,6 +58,7 @@ class Case:
     song: Ints
     artist: Ints
     genres: Ragged
+    unplayed: Ints
     als: AlsParams
     about: str
 
@@ -107,7 +110,9 @@ def sample_case(spark: SparkSession, lakehouse: str | None, hits: Path | None, s
     zeros = {"vector": F.array(F.lit(0.0)), "bias": F.lit(0.0), "plays": F.lit(1)}
     features = lake.read("silver.track_features")
     world = collect_world(features, made.withColumns(zeros), 1)
-    ids = features.select("track_idx", "track_id").toArrow().sort_by("track_idx")["track_id"].to_pylist()
+    ids = world.ids
+    never = unplayed_tracks(features, lake.read("silver.recordings"), links)
+    places = np.searchsorted(world.track_idx, never.select("track_idx").toArrow()["track_idx"].to_numpy())
     is_track = world.played.song < len(ids)
     share = train[:, is_track].sum() / train.sum()
     seen = train > 0
@@ -120,6 +125,7 @@ def sample_case(spark: SparkSession, lakehouse: str | None, hits: Path | None, s
         world.played.song,
         world.played.artist,
         world.played.genres,
+        by_hash(places, ids),
         load_config(conf).als,
         f"{is_track.sum():,} of them with content, {share:.0%} of the plays; found on {last:%Y-%m-%d}"
         f" ({timedelta(days=1).days} day)",
@@ -164,6 +170,7 @@ def hetrec_case(folder: Path) -> Case:
         song,
         np.full(shape[1], -1),
         Ragged(np.concatenate(own), starts),
+        np.zeros(0, np.int64),
         AlsParams.model_validate({**preset["als"], "rank": 64}),
         f"{n:,} of them with tags; a fifth of the pairs is found",
     )

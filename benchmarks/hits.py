@@ -1,6 +1,7 @@
 """Whether a track was a hit, by decade, and whether what is learnt of five decades holds in the sixth.
 
-python -m benchmarks.hits FOLDER [--models ridge,boosted,lstm,blend] [--seed 20140616] [--json FILE]
+python -m benchmarks.hits FOLDER [--models ridge,boosted,lstm,blend] [--trials "60s,not 60s"] [--seed 20140616]
+    [--json FILE]
 
 FOLDER holds the hit predictor's dataset-of-{60s,...,10s}.csv. `ridge` is the logistic regression. A track is called a
 hit from a calibrated probability of one half on. No artist is on both sides, neither within a decade nor between five
@@ -33,7 +34,7 @@ _MORE = ("time_signature", "chorus_hit", "sections")
 
 def hit_params(models: str, overrides: tuple[str, ...]) -> PopularityParams:
     """Only hit or not is learnt, from everything that the files say but the year."""
-    params = popularity_params(models, "grouped", overrides)
+    params = popularity_params(models, overrides)
     features = params.features
     numbers = (*(name for name in features.numbers if name != "year"), *_MORE)
     return params.model_copy(
@@ -70,23 +71,28 @@ def _judged(rows: pd.DataFrame, split: TrackSplit, params: PopularityParams, see
 @click.command(help=__doc__)
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--models", default="ridge,boosted,lstm,blend", show_default=True)
+@click.option("--trials", default="", help="Some of 60s, ..., 10s, not 60s, ...; all where empty.")
 @click.option("--seed", default=20140616, show_default=True)
 @click.option("--set", "overrides", multiple=True, metavar="KEY=JSON")
 @click.option("--json", "output", type=click.Path(path_type=Path))
-def main(folder: Path, models: str, seed: int, overrides: tuple[str, ...], output: Path | None) -> None:
+def main(folder: Path, models: str, trials: str, seed: int, overrides: tuple[str, ...], output: Path | None) -> None:
     """Judge and print."""
     torch.set_num_threads(1)
     params = hit_params(models, overrides)
     decades = read_hits(folder)
     click.echo(f"{sum(map(len, decades.values())):,} rows; {os.cpu_count()} cores, seed {seed}")
-    trials = [within(frame, name, params, seed) for name, frame in decades.items()]
-    trials += [across(decades, name, params, seed) for name in decades]
+    chosen = trials.split(",") if trials else [*decades, *(f"not {name}" for name in decades)]
     click.echo(
         "\n| learnt from | train | test | hits | " + " | ".join(f"{m}: accuracy, AUC" for m in params.models) + " |"
     )
     click.echo("|---|---|---|---|" + "---|" * len(params.models))
     rows: list[dict[str, Any]] = []
-    for trial in trials:
+    for name in chosen:
+        decade = name.removeprefix("not ")
+        if decade not in decades:
+            raise click.UsageError(f"unknown trial {name}; decades: {', '.join(decades)}")
+        is_within = name == decade
+        trial = within(decades[decade], decade, params, seed) if is_within else across(decades, decade, params, seed)
         made = [f"{own['accuracy'].value:.3f}, {said(own['roc_auc'])}" for own in trial.figures.values()]
         base = next(iter(trial.figures.values()))["base_rate"].value
         sizes = f"{len(trial.train):,} | {len(trial.test):,} | {base:.3f}"

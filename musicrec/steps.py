@@ -24,6 +24,7 @@ from musicrec.pipelines.ingest_feedback import ingest_feedback
 from musicrec.pipelines.ingest_listens import ingest_listens
 from musicrec.pipelines.ingest_tracks import ingest_tracks
 from musicrec.pipelines.model_fits import ModelFits, PairFit, SequenceFit
+from musicrec.pipelines.playlists import build_playlists
 from musicrec.pipelines.ranking import RankerJob
 from musicrec.pipelines.recommend import recommend
 from musicrec.pipelines.similar import train_knn
@@ -132,12 +133,16 @@ def _train_popularity(run: Run, config: Config, sources: Sources) -> Stage:
 
 def _train_content(run: Run, config: Config, sources: Sources) -> Stage:
     item, days = config.recommend.item, config.similar.refit_days
-    return train_content(run, item, config.interactions, config.content, days)
+    return train_content(run, item, config.interactions, config.content, days, config.lakehouse.files_folder)
 
 
 def _recommend(run: Run, config: Config, sources: Sources) -> Stage:
     files, ranker = config.lakehouse.files_folder, ranker_job(config)
     return recommend(run, config.interactions, config.recommend, config.hybrid, config.neural, files, ranker)
+
+
+def _build_playlists(run: Run, config: Config, sources: Sources) -> Stage:
+    return build_playlists(run, config.recommend.item, config.interactions, config.playlists)
 
 
 def _evaluate(run: Run, config: Config, sources: Sources) -> Stage:
@@ -207,6 +212,7 @@ STEPS: Mapping[str, Step] = {
     "train_ranker": _train_ranker,
     "train_popularity": _train_popularity,
     "recommend": _recommend,
+    "build_playlists": _build_playlists,
     "evaluate": _evaluate,
     "analyse": _analyse,
 }

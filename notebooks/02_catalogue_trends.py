@@ -202,23 +202,26 @@ def draw_network(name, shown, what):
     for tie in ties.itertuples():
         (x0, y0), (x1, y1) = places[tie.artist_key], places[tie.other_key]
         axis.plot([x0, x1], [y0, y1], color=LIGHT, linewidth=0.4 + 2.4 * tie.weight / most, alpha=0.7, zorder=1)
-    groups = shown.groupby("community", sort=True)
-    for place, (_, own) in enumerate(groups):
-        color = PALETTE[min(place, len(PALETTE) - 1)]
-        size = 30 + 500 * own["pagerank"] / shown["pagerank"].max()
+    shown = shown.assign(size=30 + 400 * (shown["pagerank"] / shown["pagerank"].max()) ** 2)
+    groups = [own for _, own in shown.groupby("community", sort=True)]
+    for own in groups:
+        color = PALETTE[min(int(own["community"].iloc[0]), len(PALETTE) - 1)]
         at = np.array([places[key] for key in own["artist_key"]])
         more = f" and {len(own) - 1} more" if len(own) > 1 else ""
-        label = f"{short(own['artist'].iloc[0])}{more}" if place < len(PALETTE) else None
-        axis.scatter(*at.T, s=size, color=color, edgecolor="white", linewidth=1, zorder=2, label=label)
+        label = f"{short(own['artist'].iloc[0])}{more}"
+        axis.scatter(*at.T, s=own["size"], color=color, edgecolor="white", linewidth=1, zorder=2, label=label)
     for node in shown.itertuples():
         box = {"boxstyle": "round,pad=0.08", "facecolor": "white", "edgecolor": "none", "alpha": 0.7}
-        axis.annotate(short(node.artist), places[node.artist_key], (0, -6), textcoords="offset points", ha="center", va="top", fontsize=8, color="#2b3338", bbox=box, zorder=3)
+        below = (0, -node.size**0.5 / 2 - 1)
+        axis.annotate(short(node.artist), places[node.artist_key], below, textcoords="offset points", ha="center", va="top", fontsize=8, color="#2b3338", bbox=box, zorder=3)
     legend = axis.legend(frameon=False, title="communities, by their first artist", loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=4)
     for handle in legend.legend_handles:
         handle.set_sizes([60])
     axis.set_axis_off()
     axis.margins(0.06)
-    axis.set(title=f"The {len(shown)} best connected {what}: {len(groups)} communities (size: PageRank; {len(ties)} strongest ties, width: log2 of the lift)")
+    around = ", ".join(own["artist"].iloc[0] for own in groups[:4])
+    axis.set(title=f"The {len(shown)} best connected {what} are of {len(groups)} communities, around {around}")
+    axis.text(0, 1, f"size: PageRank; lines: the {len(ties)} strongest ties, width: log2 of the lift", transform=axis.transAxes, va="top", color=GREY)
     axis.set_xlabel("places have no unit")
     show(figure)
 
@@ -242,8 +245,8 @@ figure, axes = new_figure("strongest pairs", 3, 1, (9.5, 10), sharex=False)
 for axis, (kind, where) in zip(axes, KINDS.items()):
     rows = best[kind]
     names = [f"{row.artist} + {row.other}" for row in rows.itertuples()]
-    labels = [f"{row.lift:.1f}×  ({row.together:,} times, {row.expected:,.1f} expected)" for row in rows.itertuples()]
-    title = f"Most often together {where}, against chance" if len(rows) else f"No pairs {where}"
+    labels = [f"{row.lift:.1f}×  ({row.together:,} times, {row.expected:,.2g} expected)" for row in rows.itertuples()]
+    title = f"{names[0]} are {rows['lift'].iloc[0]:.1f} times as often {where} as by chance" if names else f"No pairs {where}"
     horizontal_bars(axis, names, rows["lift"], labels, title, "lift (times as often as by chance, shrunk)" if kind == "session" else "")
     axis.axvline(1, color=GREY, linewidth=0.8)
     axis.margins(x=0.42)
@@ -265,12 +268,12 @@ def trend(grouping, measure):
     return trend_rows[(trend_rows["grouping"] == grouping) & (trend_rows["measure"] == measure)].sort_values("value")
 
 
-def change(rows, value, unit):
-    """What became of a value from the first to the last row, in words."""
+def highest_and_last(rows, value, unit):
+    """A value at its highest and at the end, in words."""
     if len(rows) < 2:
         return "too few groups to compare"
-    first, last = rows.iloc[0], rows.iloc[-1]
-    return f"{first[value]:.1f} in {first['value']}, {last[value]:.1f}{unit} in {last['value']}"
+    peak, last = rows.loc[rows[value].idxmax()], rows.iloc[-1]
+    return f"highest in {peak['value']} ({peak[value]:.1f}{unit}), {last[value]:.1f} in {last['value']}"
 
 
 figure, axes = new_figure("by year", 1, 2, (11.5, 4.4))
@@ -282,7 +285,7 @@ for axis, (measure, label) in zip(axes, MEASURES.items()):
     axis.fill_between(whole.index, whole.get("q25", []), whole.get("q75", []), color=LIGHT, alpha=0.6, linewidth=0, label="middle half")
     axis.plot(whole.index, whole.get("median", []), color=INK, linewidth=2, marker="o", markersize=2.5, label="median")
     unit = " min" if measure == "minutes" else ""
-    axis.set(title=f"Median {label.partition(' (')[0]}: {change(rows, 'median', unit)}", xlabel="year of first release", ylabel=label)
+    axis.set(title=f"Median {label.partition(' (')[0]}: {highest_and_last(rows, 'median', unit)}", xlabel="year of first release", ylabel=label)
     axis.set_ylim(bottom=0)
     axis.xaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10], integer=True))
 axes[0].legend(frameon=False, loc="lower left")
@@ -301,10 +304,10 @@ popular_first = popular_first[popular_first["value"].isin(most_songs)]
 lasting = trend("genre", "minutes").set_index("value").reindex(popular_first["value"]).reset_index()
 names = [f"{row.value} ({row.n:,})" for row in popular_first.itertuples()]
 figure, axes = new_figure("by genre", 1, 2, (11.5, 1.5 + 0.26 * max(len(names), 4)), sharey=True)
-ends = f"{popular_first['value'].iloc[0]} is most popular, {popular_first['value'].iloc[-1]} least" if len(names) > 1 else "one genre"
-intervals(axes[0], names, popular_first, "mean", f"By popularity {ends}", "mean popularity (0 to 100)")
+ends = f"Most popular: {popular_first['value'].iloc[0]}\nLeast: {popular_first['value'].iloc[-1]}" if len(names) > 1 else "Popularity by genre"
+intervals(axes[0], names, popular_first, "mean", ends, "mean popularity (0 to 100)")
 longest = lasting.loc[lasting["mean"].idxmax(), "value"] if lasting["mean"].notna().any() else "none"
-intervals(axes[1], names, lasting, "mean", f"The longest songs: {longest}", "mean duration (minutes)")
+intervals(axes[1], names, lasting, "mean", f"Longest songs: {longest}", "mean duration (minutes)")
 axes[0].set_ylabel("genre (songs)")
 axes[0].legend(frameon=False, loc="lower right")
 show(figure)
@@ -331,15 +334,16 @@ for axis, genre in zip(axes, drawn):
     axis.fill_between(decades, rows["low"].astype(float), rows["high"].astype(float), color=LIGHT, alpha=0.7, linewidth=0)
     axis.plot(decades, rows["share"].fillna(0), color=INK, marker="o", markersize=4)
     peak = rows["share"].idxmax()
-    axis.set(title=f"{genre}: most in the {peak}s, {rows['share'].max():.0%}")
+    axis.set(title=f"{genre}\nmost in the {peak}s: {rows['share'].max():.0%}")
     axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    axis.set_ylim(bottom=0)
     axis.set_xticks(decades, [f"{decade}s" for decade in decades], rotation=45, ha="right")
     axis.tick_params(labelbottom=True)
 for axis in axes[::4]:
     axis.set_ylabel("share of the decade's songs")
-figure.suptitle("Share of each genre by decade, with its 95 % interval (" + ", ".join(f"{d}s: {n:,}" for d, n in of_decade.items()) + " songs)", fontsize=11)
-figure.supxlabel("decade of first release", color=GREY, fontsize=9)
+axes[0].set_ylim(bottom=0)  # the axes share it
+figure.suptitle("Genres come and go: share of each decade's songs, with its 95 % interval", fontsize=11)
+counted = ", ".join(f"{decade}s {n:,}" for decade, n in of_decade.items())
+figure.supxlabel(f"decade of first release (songs: {counted})", color=GREY, fontsize=9)
 show(figure)
 
 # COMMAND ----------
@@ -354,6 +358,7 @@ sounds = [name for name in trend_rows["measure"].unique() if name not in MEASURE
 figure, axes = new_figure("sound by decade", 2, 5, (13, 5.6))
 for axis in axes:
     axis.set_visible(False)
+changes = {"up": [], "down": [], "no clear change": []}
 for axis, measure in zip(axes, sorted(sounds)):
     rows = trend("decade", measure)
     if rows.empty:
@@ -365,9 +370,11 @@ for axis, measure in zip(axes, sorted(sounds)):
     risen = rows["mean"].iloc[-1] - rows["mean"].iloc[0]
     apart = max(rows["low"].iloc[[0, -1]]) > min(rows["high"].iloc[[0, -1]])  # the two intervals do not meet
     word = "no clear change" if not apart else "up" if risen > 0 else "down"
-    axis.set(title=f"{measure.capitalize()}: {word}", ylabel=UNITS.get(measure, "0 to 1"))
+    changes[word].append(measure)
+    axis.set(title=f"{measure.capitalize()}\n{word}", ylabel=UNITS.get(measure, "0 to 1"))
     axis.set_xticks(at, [f"{decade}s" for decade in at], rotation=45, ha="right")
-figure.suptitle("What songs sound like, from the first decade in the catalogue to the last", fontsize=11)
+found = "; ".join(f"{word}: {', '.join(names)}" for word, names in changes.items() if names and word != "no clear change")
+figure.suptitle(f"From the first decade to the last, {found or 'nothing has clearly changed'}", fontsize=11)
 figure.supxlabel("decade of first release", color=GREY, fontsize=9)
 show(figure)
 
@@ -387,7 +394,7 @@ axes[0].xaxis.set_major_formatter(thousands)
 popular = top[top["by"] == "popularity"].head(20)
 names = [f"{row.artist} ({row.songs:,})" for row in popular.itertuples()]
 title = f"Most popular in the catalogue: {popular['artist'].iloc[0]}" if len(popular) else "No popularity"
-intervals(axes[1], names, popular, "popularity", title, "mean popularity of the artist's songs (0 to 100), and how many they are")
+intervals(axes[1], names, popular, "popularity", title, "mean popularity of the artist's songs (0 to 100; in brackets how many)")
 show(figure)
 
 # COMMAND ----------
@@ -402,10 +409,10 @@ figure, (axis,) = new_figure("correlation with popularity", size=(9, 1.5 + 0.26 
 title = "No features yet"
 if len(rho):
     most = rho.loc[rho["rho"].abs().idxmax()]
-    how = ", but weakly" if abs(most["rho"]) < 0.3 else ""
-    title = f"{most['feature'].replace('_', ' ').capitalize()} goes most with popularity{how}: ρ = {most['rho']:+.2f}"
+    weak = ", which is weak" if abs(most["rho"]) < 0.3 else ""
+    title = f"{most['feature'].replace('_', ' ').capitalize()} is tied most to popularity: ρ = {most['rho']:+.2f}{weak}"
 songs = f"{rho['n'].min():,} to {rho['n'].max():,} songs" if len(rho) else "no songs"
-intervals(axis, [name.replace("_", " ") for name in rho["feature"]], rho, "rho", title, f"Spearman's ρ with popularity, 95 % interval ({songs})")
+intervals(axis, [name.removesuffix("_ms").replace("_", " ") for name in rho["feature"]], rho, "rho", title, f"Spearman's ρ with popularity, 95 % interval ({songs})")
 axis.axvline(0, color=GREY, linewidth=0.8)
 show(figure)
 
@@ -440,11 +447,13 @@ if len(clusters):
     for place, cluster in enumerate(clusters.itertuples()):
         own = points[points["cluster"] == cluster.cluster]
         axis.scatter(own["x"], own["y"], s=6, color=PALETTE[place % len(PALETTE)], alpha=0.35, linewidth=0)
-        axis.scatter([], [], s=40, color=PALETTE[place % len(PALETTE)], label=f"{cluster.name} ({cluster.tracks:,})")
+        axis.scatter([], [], s=40, color=PALETTE[place % len(PALETTE)], label=f"{cluster.cluster}: {cluster.name} ({cluster.tracks:,})")
         label = {"ha": "center", "va": "center", "fontsize": 8, "fontweight": "bold", "color": "#2b3338"}
         axis.text(cluster.x, cluster.y, str(cluster.cluster), bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8}, **label)
     axis.legend(frameon=False, title="cluster (tracks)", loc="upper center", bbox_to_anchor=(0.5, -0.09), ncols=2)
-    axis.set(title=f"{len(clusters)} groups of sound, and their borders are soft", xlabel="first principal component", ylabel="second principal component")
+    largest = clusters.loc[clusters["tracks"].idxmax()]
+    share = largest["tracks"] / clusters["tracks"].sum()
+    axis.set(title=f"{len(clusters)} groups of sound; the largest, {share:.0%} of the tracks: {largest['name']}", xlabel="first principal component", ylabel="second principal component")
     show(figure)
 
 # COMMAND ----------
@@ -487,7 +496,7 @@ if {"ndcg", "diversity"} <= set(wide.columns):
         while any(abs(y - other) < height and abs(model.diversity - x) < 0.2 * np.ptp(wide["diversity"]) for x, other in taken):
             y -= height / 4
         taken.append((model.diversity, y))
-        axes[1].annotate(model.Index, (model.diversity, model.ndcg), (model.diversity + 0.015 * max(np.ptp(wide["diversity"]), 1e-9), y), va="center", color="#2b3338", fontsize=8)
+        axes[1].annotate(model.Index, (model.diversity, model.ndcg), (model.diversity + 0.03 * max(np.ptp(wide["diversity"]), 1e-9), y), va="center", color="#2b3338", fontsize=8)
     axes[1].margins(x=0.2, y=0.12)
     axes[1].set(title=f"Best lists: {wide['ndcg'].idxmax()}; most varied: {wide['diversity'].idxmax()}", xlabel=f"diversity@{k} (share of pairs by different artists)", ylabel=f"NDCG@{k} on the test days")
 else:

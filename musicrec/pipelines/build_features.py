@@ -9,8 +9,9 @@ from pyspark.sql import functions as F
 from musicrec.io.runs import Run, Stage
 from musicrec.io.scalers import save_scaler
 from musicrec.schemas import AUDIO_FEATURES
+from musicrec.transforms.feature_fills import FeatureFills, collect_audio, feature_counts
 from musicrec.transforms.feature_scaler import FeatureScaler, GroupWeights
-from musicrec.transforms.features import FeatureParams, feature_counts, track_features
+from musicrec.transforms.features import FeatureParams, track_features
 from musicrec.transforms.indexing import new_entries
 
 
@@ -22,9 +23,10 @@ def build_features(run: Run, params: FeatureParams, weights: GroupWeights, files
     """
     lake = run.lakehouse
     tracks = lake.read_or_empty("silver.tracks")
-    counts = feature_counts(tracks).collect()[0].asDict()
+    audio = collect_audio(tracks)
+    counts = feature_counts(audio)
     _report(run, counts)
-    rows = track_features(tracks, params).persist()
+    rows = track_features(tracks, FeatureFills.fit(audio, params.genre_tracks)).persist()
     try:
         index = lake.read_or_empty("silver.item_index")
         ids = rows.select(F.lit("track").alias("item_kind"), F.col("track_id").alias("item_id"))
@@ -40,7 +42,7 @@ def build_features(run: Run, params: FeatureParams, weights: GroupWeights, files
         lake.overwrite("silver.track_features", made)
     finally:
         rows.unpersist()
-    save_scaler(files / "content" / "scaler", scaler)
+    save_scaler(scaler_folder(files), scaler)
     written = lake.read("silver.track_features")
     kept, imputed = written.agg(F.count("*"), F.count_if(F.size("imputed") > 0)).collect()[0]
     run.metric("tracks_imputed", imputed)
@@ -58,3 +60,8 @@ def _report(run: Run, counts: dict[str, int]) -> None:
     wrong = {name: counts[f"out_of_range_{name}"] for name in AUDIO_FEATURES if counts[f"out_of_range_{name}"]}
     if wrong:
         run.log.warning("features: values out of their range count as missing", **wrong)
+
+
+def scaler_folder(files: Path) -> Path:
+    """Where the scaler of silver.track_features is kept."""
+    return files / "content" / "scaler"

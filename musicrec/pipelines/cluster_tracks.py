@@ -10,13 +10,17 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from musicrec.io.cluster_plot import plot_clusters
+from musicrec.io.run_log import last_success
 from musicrec.io.runs import Run, Stage
 from musicrec.models.clusters.assign import assign_clusters
 from musicrec.models.clusters.fit import Clusters, fit_clusters
 from musicrec.models.clusters.names import cluster_names
 from musicrec.models.clusters.params import ClusterParams
+from musicrec.pipelines.earlier_models import has_settings
 from musicrec.schemas import TABLES
 
+# Below 2^53, so that a metric holds it exactly.
+_HASH, _HASHES = "features_hash", 2**52
 # Genres that a cluster is told by.
 _GENRES = 5
 
@@ -24,7 +28,8 @@ _GENRES = 5
 def cluster_tracks(run: Run, params: ClusterParams, files: Path) -> Stage:
     """Replace gold.clusters and gold.track_clusters, and draw `files`/clusters/clusters.png.
 
-    A catalogue without features empties the tables.
+    A catalogue without features empties the tables. Where an earlier night had the same features and settings, what it
+    found stays.
 
     Raises
     ------
@@ -38,6 +43,9 @@ def cluster_tracks(run: Run, params: ClusterParams, files: Path) -> Stage:
         for name in ("gold.clusters", "gold.track_clusters"):
             lake.overwrite(name, lake.spark.createDataFrame([], TABLES[name].schema))
         return Stage(0, 0, "no track has features")
+    kept = _kept(run, tracks, params)
+    if kept:
+        return kept
     clusters = fit_clusters(tracks, params, run.seed, run.log)
     names = cluster_names(clusters.centres, clusters.features)
     assigned = assign_clusters(tracks, clusters).withColumn("run_id", F.lit(run.run_id))
@@ -57,6 +65,33 @@ def cluster_tracks(run: Run, params: ClusterParams, files: Path) -> Stage:
     _tell(run, clusters)
     k, mean = len(names), clusters.by_k[_chosen(clusters)]
     return Stage(rows_in, rows_in + k, f"{k} clusters, silhouette {mean:.3f}: {'; '.join(names)}")
+
+
+def _kept(run: Run, tracks: DataFrame, params: ClusterParams) -> Stage | None:
+    """What an earlier night found in the same features, where it stays for tonight; None where it does not.
+
+    The features' table is written each night, so they are told by a hash. A night that is run again groups them again.
+    """
+    lake = run.lakehouse
+    row = F.xxhash64("track_id", "name", "artists", "genres", "imputed", *params.features)
+    total = F.sum(F.pmod(row, F.lit(_HASHES)).cast("decimal(38,0)"))
+    found = float(tracks.agg(F.pmod(total, F.lit(_HASHES))).collect()[0][0])
+    run.metric(_HASH, found)
+    last = last_success(lake, run.job)
+    settings = {"clusters": params.model_dump(mode="json"), "seed": run.seed}
+    if (
+        last is None
+        or last.as_of is None
+        or last.as_of >= run.day
+        or not has_settings(run, last.run_id, run.job, settings)
+    ):
+        return None
+    same_run = (F.col("run_id") == last.run_id) & (F.col("job") == run.job) & (F.col("name") == _HASH)
+    before = [row.value for row in lake.read("ops.metrics", is_input=False).where(same_run).collect()]
+    if before != [found]:
+        return None
+    counts = [lake.read(name, is_input=False).count() for name in ("gold.clusters", "gold.track_clusters")]
+    return Stage(counts[1], sum(counts), f"the {counts[0]} clusters of {last.as_of} stay")
 
 
 def facts_of_clusters(

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from musicrec.errors import InputError
 from musicrec.io.runs import Run, Stage
+from musicrec.io.scalers import load_scaler
 from musicrec.models.content import CONTENT, ContentParams, content_model
 from musicrec.models.embedding import EmbeddingModel
+from musicrec.pipelines.build_features import scaler_folder
 from musicrec.pipelines.publish import publish
 from musicrec.pipelines.similar import neighbours_that_stay, ranked_entries
 from musicrec.pipelines.training_data import TrainingData, training_data
@@ -20,17 +25,25 @@ _OWN = f"model = '{CONTENT}'"
 
 
 def train_content(
-    run: Run, item: ItemKind, interaction: InteractionParams, params: ContentParams, refit_days: int
+    run: Run, item: ItemKind, interaction: InteractionParams, params: ContentParams, refit_days: int, files: Path
 ) -> Stage:
     """Replace the content rows of gold.similar_tracks, and publish the content model's vectors.
 
     A recording that is linked to a track has the neighbours of that track; a track that no one has played has rows
     under its track_id. A neighbour is a recording where one is linked to it, the most played of several; of a song's
     releases only one is offered. Where recordings are not the items (`recommend.item`) nothing is published.
+
+    Raises
+    ------
+    InputError : the features' vectors were made with other weights, or of other features than today's.
     """
     features = run.lakehouse.read_or_empty("silver.track_features")
     if features.isEmpty():
         return Stage(0, 0, "no track has features")
+    weights = load_scaler(scaler_folder(files)).weights
+    if weights != params.weights:
+        made = f"those of silver.track_features, {weights} (run build_features)"
+        raise InputError("content.weights", made, str(params.weights))
     settings = {"recommend.item": item, CONTENT: params.model_dump(mode="json"), "similar.refit_days": refit_days}
     stay = neighbours_that_stay(run, refit_days, settings, _OWN)
     if stay is None:
@@ -84,7 +97,7 @@ def _write_neighbours(run: Run, features: DataFrame, params: ContentParams) -> N
     lists = nearest_items(asking, offered, params.k, params.metric)
     names = tracks.select(F.col("track_idx").alias("similar_idx"), F.col("item").alias("similar"), "title", "artist")
     ranked = ranked_entries(lists.select("item_idx", F.col("items").alias("neighbours"), "scores"))
-    ranked = ranked.join(F.broadcast(names), "similar_idx", "inner")
+    ranked = ranked.join(names, "similar_idx", "inner")
     askers = tracks.select("track_id", F.col("track_idx").alias("item_idx")).join(links, "track_id", "left")
     askers = askers.select("item_idx", F.coalesce("recording_id", "track_id").alias("item"))
     rows = ranked.join(askers, "item_idx", "inner").select("item", "rank", "similar", "title", "artist", "score")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,12 +15,10 @@ from musicrec.io.delta_rows import read_rows, rows_or_none
 from musicrec.models.blocks import read_vectors
 from musicrec.ranking.song_names import SongNames
 from musicrec.ranking.songs import ItemRows, Songs, TrackRows, make_songs
+from musicrec.transforms.song_rows import SURE_LINK
 
 Array = NDArray[Any]
 Ints = NDArray[np.int64]
-
-# A recording that is only a part of what its track's name says is no more the same song.
-SURE_LINK = 0.8
 
 _TRACK_COLUMNS = (
     "track_id", "name", "artists", "artist_key", "title_key", "year", "popularity", "duration_ms",
@@ -57,11 +55,12 @@ class Vectors:
 
     def best(self, vector: NDArray[np.float32], depth: int, without: int = -1) -> Ints:
         """The songs with the highest product, best first, of equals the lower row."""
-        scores = np.round(self.unit.astype(np.float64) @ vector.astype(np.float64), 6)
-        # A song's tracks are several rows, so more than `depth` of them are looked at.
-        wanted = min(len(scores), 4 * depth + 16)
-        reached = np.argpartition(-scores, wanted - 1)[:wanted] if wanted else np.zeros(0, np.int64)
-        songs = self.song[reached[np.lexsort((self.song[reached], -scores[reached]))]]
+        rough = self.unit @ vector.astype(np.float32)
+        # A song's items are several rows, so more than `depth` of them are looked at; these exactly.
+        wanted = min(len(rough), 4 * depth + 16)
+        rows = np.argpartition(-rough, wanted - 1)[:wanted] if wanted else np.zeros(0, np.int64)
+        scores = np.round(self.unit[rows].astype(np.float64) @ vector.astype(np.float64), 6)
+        songs = self.song[rows[np.lexsort((self.song[rows], -scores))]]
         first = np.sort(np.unique(songs, return_index=True)[1])
         found = songs[first]
         return np.asarray(found[(found != without) & (found >= 0)][:depth], np.int64)
@@ -109,22 +108,47 @@ def load_songs(root: str) -> SongCatalogue:
     InputError : there is no song.
     """
     tracks = rows_or_none(root, "silver.track_features", _TRACK_COLUMNS)
-    recordings = _recordings(root)
     if tracks is None:
         tracks = pa.table({name: pa.array([], pa.null()) for name in _TRACK_COLUMNS})
-    else:
-        tracks = tracks.sort_by("track_id")
+    tracks = tracks.sort_by("track_id")
     facts = {name: tracks[name].to_pylist() for name in ("track_id", "name", "artists", "artist_key", "title_key")}
-    keys = [
-        (artist or "", title or track_id)
-        for artist, title, track_id in zip(facts["artist_key"], facts["title_key"], facts["track_id"], strict=True)
-    ]
-    own_keys = [(row["artist_key"] or "", row["title_key"] or row["recording_id"]) for row in recordings]
-    song_codes, artist_codes = _codes([*keys, *own_keys])
-    row_of_track = {track_id: row for row, track_id in enumerate(facts["track_id"])}
-    track_rows = TrackRows(
-        song=song_codes[: len(keys)],
-        artist=artist_codes[: len(keys)],
+    recordings = _recordings(root)
+    keys = _keys(facts["artist_key"], facts["title_key"], facts["track_id"])
+    own = [[row[name] for row in recordings] for name in ("artist_key", "title_key", "recording_id")]
+    own_keys = _keys(own[0], own[1], own[2])
+    song, artist = _codes([*keys, *own_keys])
+    track_rows = _track_rows(tracks, song[: len(keys)], artist[: len(keys)])
+    item_rows = _item_rows(recordings, facts["track_id"], song[len(keys) :], artist[len(keys) :])
+    songs = make_songs(track_rows, item_rows)
+    if not len(songs):
+        raise InputError(f"tables silver.track_features and silver.recordings at {root}", "a song", "none")
+    item_songs = songs.of_items(item_rows.item_idx).tolist()
+    by_key = dict(zip([*keys, *own_keys], [*songs.of_track.tolist(), *item_songs], strict=True))
+    by_id = dict(zip([*facts["track_id"], *own[2]], [*songs.of_track.tolist(), *item_songs], strict=True))
+    popularity = np.full(len(songs), np.nan)
+    has_track = songs.track >= 0
+    popularity[has_track] = track_rows.popularity[songs.track[has_track]]
+    titles, artists, recording_id = _shown(songs, facts, recordings)
+    return SongCatalogue(
+        root=root,
+        songs=songs,
+        names=SongNames(titles, artists, by_key, by_id, np.nan_to_num(popularity, nan=-1.0).tolist()),
+        track_id=[facts["track_id"][track] if track >= 0 else None for track in songs.track.tolist()],
+        recording_id=recording_id,
+        popularity=popularity,
+        content=_content(tracks, songs),
+    )
+
+
+def _keys(artists: Sequence[str | None], titles: Sequence[str | None], ids: Sequence[str]) -> list[tuple[str, str]]:
+    """What tells songs apart; what has no title is a song of its own."""
+    return [(artist or "", title or own_id) for artist, title, own_id in zip(artists, titles, ids, strict=True)]
+
+
+def _track_rows(tracks: pa.Table, song: Ints, artist: Ints) -> TrackRows:
+    return TrackRows(
+        song=song,
+        artist=artist,
         popularity=_floats(tracks["popularity"]),
         year=_ints(tracks["year"]),
         duration_ms=_ints(tracks["duration_ms"]),
@@ -133,40 +157,31 @@ def load_songs(root: str) -> SongCatalogue:
         mode=_floats(tracks["mode"]),
         energy=_floats(tracks["energy"]),
     )
-    item_rows = ItemRows(
+
+
+def _item_rows(recordings: list[dict[str, Any]], track_ids: Sequence[str], song: Ints, artist: Ints) -> ItemRows:
+    row_of = {track_id: row for row, track_id in enumerate(track_ids)}
+    return ItemRows(
         item_idx=np.array([row["item_idx"] for row in recordings], np.int64),
-        song=song_codes[len(keys) :],
-        artist=artist_codes[len(keys) :],
-        track=np.array([row_of_track.get(row["track_id"], -1) for row in recordings], np.int64),
+        song=song,
+        artist=artist,
+        track=np.array([row_of.get(row["track_id"], -1) for row in recordings], np.int64),
         plays=np.array([row["plays"] or 0 for row in recordings], np.int64),
     )
-    songs = make_songs(track_rows, item_rows)
-    if not len(songs):
-        raise InputError(f"tables silver.track_features and silver.recordings at {root}", "a song", "none")
+
+
+def _shown(
+    songs: Songs, facts: Mapping[str, list[Any]], recordings: list[dict[str, Any]]
+) -> tuple[list[str], list[str], list[str | None]]:
+    """Title, artist and recording_id of each song: as its recording is called where it has one."""
     by_item = {row["item_idx"]: row for row in recordings}
-    standing = [by_item.get(item) for item in songs.item.tolist()]
-    rows_of_songs = songs.track.tolist()
-    titles = [row["title"] if row else facts["name"][track] for row, track in zip(standing, rows_of_songs, strict=True)]
-    artists = [
-        row["artist_name"] if row else ", ".join(facts["artists"][track] or [])
-        for row, track in zip(standing, rows_of_songs, strict=True)
-    ]
-    popularity = np.full(len(songs), np.nan)
-    has_track = songs.track >= 0
-    popularity[has_track] = track_rows.popularity[songs.track[has_track]]
-    item_songs = songs.of_items(item_rows.item_idx).tolist()
-    by_key = dict(zip([*keys, *own_keys], [*songs.of_track.tolist(), *item_songs], strict=True))
-    by_id = dict(zip(facts["track_id"], songs.of_track.tolist(), strict=True))
-    by_id.update(zip((row["recording_id"] for row in recordings), item_songs, strict=True))
-    return SongCatalogue(
-        root=root,
-        songs=songs,
-        names=SongNames(titles, artists, by_key, by_id, np.nan_to_num(popularity, nan=-1.0).tolist()),
-        track_id=[facts["track_id"][track] if track >= 0 else None for track in rows_of_songs],
-        recording_id=[row["recording_id"] if row else None for row in standing],
-        popularity=popularity,
-        content=_content(tracks, songs),
-    )
+    titles, artists, ids = [], [], []
+    for item, track in zip(songs.item.tolist(), songs.track.tolist(), strict=True):
+        row = by_item.get(item)
+        titles.append((row["title"] if row else facts["name"][track]) or "")
+        artists.append((row["artist_name"] if row else ", ".join(facts["artists"][track] or [])) or "")
+        ids.append(row["recording_id"] if row else None)
+    return titles, artists, ids
 
 
 def _recordings(root: str) -> list[dict[str, Any]]:

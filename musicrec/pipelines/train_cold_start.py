@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 from musicrec.errors import NonFiniteError
 from musicrec.io.runs import Run, Stage
 from musicrec.models.blocks import Ragged, read_vectors, write_lists
-from musicrec.models.cold_start.collect import World, collect_world
+from musicrec.models.cold_start.collect import World, by_hash, collect_world
 from musicrec.models.cold_start.content_map import Choice, Training, choose_map, fit_map
 from musicrec.models.cold_start.inputs import Ints, Matrix
 from musicrec.models.cold_start.params import ColdStartParams
@@ -44,12 +44,20 @@ def train_cold_start(run: Run, item: ItemKind, params: ColdStartParams) -> Stage
     if len(world.known) < params.min_tracks:
         run.log.warning("cold start: too few played tracks", found=len(world.known), needed=params.min_tracks)
         return _nothing(run, f"only {len(world.known)} played tracks with features")
-    choice, explained = choose_map(
-        world.training, world.factors, world.plays, world.played, _some_listeners(run), params, run.log
-    )
     fresh = unplayed_tracks(features, lake.read("silver.recordings"), lake.read("silver.links"))
     track_idx = np.sort(fresh.select("track_idx").toArrow()["track_idx"].to_numpy())
-    vectors = predicted(world, choice, params, track_idx)
+    halves = _halves(world, track_idx, params)
+    choice, explained = choose_map(
+        world.training,
+        world.factors,
+        world.plays,
+        world.played,
+        world.tracks.take(halves[0]),
+        _some_listeners(run),
+        params,
+        run.log,
+    )
+    vectors = predicted(world, choice, params, track_idx, halves)
     for tried, share in explained.items():
         run.metric("explained_held_out", share, map=str(tried))
     _publish(run, _frame(lake.spark, track_idx, vectors), params, choice, explained, len(world.known))
@@ -71,11 +79,28 @@ def model_items(run: Run) -> DataFrame:
     return vectors.join(named, "item_idx", "inner").join(plays, "item_idx", "left")
 
 
-def predicted(world: World, choice: Choice, params: ColdStartParams, track_idx: Ints) -> Matrix:
-    """Item vectors, the bias last, of tracks of the world's catalogue [n × (d + 1)]."""
-    training = Training.of(world.training, world.factors, world.plays, world.played, params.shrinkage)
-    fitted = fit_map(training, choice, params.landmarks)
-    vectors = fitted.predict(world.tracks.take(np.searchsorted(world.track_idx, track_idx)))
+def _halves(world: World, track_idx: Ints, params: ColdStartParams) -> tuple[Ints, Ints]:
+    """Places of unplayed tracks that train the map, in two halves by hash, each of at most `params.unplayed`."""
+    places = by_hash(np.searchsorted(world.track_idx, track_idx), world.ids)[: 2 * params.unplayed]
+    middle = -(-len(places) // 2)
+    return places[:middle], places[middle:]
+
+
+def predicted(
+    world: World, choice: Choice, params: ColdStartParams, track_idx: Ints, halves: tuple[Ints, Ints]
+) -> Matrix:
+    """Item vectors, the bias last, of tracks of the world's catalogue [n × (d + 1)].
+
+    A track that trained the map as unplayed is told by another one, that the other half has trained: its own 0 would
+    be what it is told.
+    """
+    places = np.searchsorted(world.track_idx, track_idx)
+    vectors = np.zeros((len(places), world.factors.shape[1]))
+    for own, asked in zip(halves, (~np.isin(places, halves[0]), np.isin(places, halves[0])), strict=True):
+        unplayed = world.tracks.take(own)
+        training = Training.of(world.training, world.factors, world.plays, world.played, unplayed, params)
+        fitted = fit_map(training, choice, params.landmarks)
+        vectors[asked] = fitted.predict(world.tracks.take(places[asked]))
     if not np.isfinite(vectors).all():
         raise NonFiniteError("model als_content: vectors hold NaN or infinity")
     return np.asarray(np.round(vectors, _DECIMALS))

@@ -14,12 +14,13 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, FloatType, StructType
 
+from musicrec.errors import NonFiniteError
 from musicrec.models.blocks import Ragged, write_lists
 from musicrec.params import Params
 from musicrec.schemas import AUDIO_FEATURES
 from musicrec.schemas.content import ENGINEERED_FEATURES
 from musicrec.transforms.feature_text import TermSpace, fit_terms
-from musicrec.transforms.features import FeatureParams
+from musicrec.transforms.features import FeatureParams, numbers
 
 Floats = NDArray[np.float64]
 
@@ -90,18 +91,27 @@ class FeatureScaler:
 
     @staticmethod
     def fit(rows: DataFrame, params: FeatureParams, weights: GroupWeights | None = None) -> FeatureScaler:
-        """From rows of silver.track_features (or of `track_features`), such as those of a training side."""
-        measured = []
-        for name in COLUMNS:
-            value = F.col(name).cast("double")
-            measured += [F.median(value), F.avg(value), F.stddev_pop(value), F.min(value) < F.max(value)]
-        found = list(rows.agg(*[m.alias(f"m{i}") for i, m in enumerate(measured)]).collect()[0])
-        medians, means, stds = (np.array([v or 0.0 for v in found[i::4]]) for i in range(3))
-        varies = np.array([bool(v) for v in found[3::4]])
-        # Rounded, since a sum of floats depends on the order of its terms, hence on the partitions.
-        stds = np.where(varies, np.maximum(np.round(stds, 9), 1e-9), 0.0)
+        """From rows of silver.track_features (or of `track_features`), such as those of a training side.
+
+        The driver holds their numbers: 130 bytes a track.
+
+        Raises
+        ------
+        NonFiniteError : a number is infinite.
+        """
+        found = rows.select(*[F.col(name).cast("double") for name in COLUMNS]).toArrow()
+        medians, means, stds = np.zeros(len(COLUMNS)), np.zeros(len(COLUMNS)), np.zeros(len(COLUMNS))
+        for at, name in enumerate(COLUMNS):
+            values = numbers(found, name)
+            # In order, so that a sum does not depend on the rows' order.
+            values = np.sort(values[~np.isnan(values)])
+            if len(values):
+                medians[at], means[at] = np.median(values), values.mean()
+                stds[at] = values.std() if values[0] < values[-1] else 0.0
+        if not np.isfinite([medians, means, stds]).all():
+            raise NonFiniteError("feature scaler: a feature holds an infinite value")
         terms = fit_terms(rows, params.text_terms, params.text_dims)
-        return FeatureScaler(COLUMNS, medians, np.round(means, 9), stds, terms, weights or GroupWeights())
+        return FeatureScaler(COLUMNS, medians, means, stds, terms, weights or GroupWeights())
 
     def reweighted(self, weights: GroupWeights) -> FeatureScaler:
         """The same scaler with other weights."""
@@ -137,7 +147,7 @@ class FeatureScaler:
 
     def _numbers(self, name: str, rows: pa.Table | pa.RecordBatch) -> Floats:
         at = self.columns.index(name)
-        values = np.asarray(_column(rows, name).to_numpy(zero_copy_only=False), np.float64)
+        values = numbers(rows, name)
         is_active = float(self.stds[at] > 0)
         if at == _KEY:
             angle = 2 * np.pi * ((7 * values) % 12) / 12

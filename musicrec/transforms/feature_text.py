@@ -58,6 +58,7 @@ class TermSpace:
 
 def read_lists_of_text(column: pa.Array) -> tuple[NDArray[np.int64], pa.Array]:
     """The row of each text of a list column, and the texts."""
+    column = column.cast(pa.list_(pa.string()))
     lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
     return np.repeat(np.arange(len(column), dtype=np.int64), lengths), column.flatten()
 

@@ -38,6 +38,9 @@ def test_kernel_ridge_with_every_row_a_landmark_is_that_of_scikit_learn() -> Non
     assert gaussian(X, X, 0.1).max() == pytest.approx(1)
 
 
+NONE = Tracks(np.zeros((0, P)), np.zeros(0), np.zeros(0, np.int64), ragged([]), np.zeros(0, np.int64))
+
+
 def some_played() -> tuple[Tracks, Played]:
     """Thirty tracks of six artists; the first four are songs of two recordings each, and ten items have no track."""
     song = np.concatenate([np.arange(30), np.arange(4), np.arange(30, 40)])
@@ -103,10 +106,10 @@ def linear_world(noise: float) -> tuple[Tracks, np.ndarray, Played, np.ndarray]:
 def test_a_linear_map_is_found_and_ranks_new_tracks_as_the_true_factors_do() -> None:
     tracks, factors, played, listeners = linear_world(0.01)
     old, new = tracks.take(np.arange(200)), tracks.take(np.arange(200, 260))
-    choice, explained = choose_map(old, factors[:200], played.plays, played, listeners, PARAMS)
+    choice, explained = choose_map(old, factors[:200], played.plays, played, NONE, listeners, PARAMS)
     assert choice.kind == "ridge"
     assert explained[choice] > 0.95 > 0.3 > explained[Choice("artist")]
-    fitted = fit_map(Training.of(old, factors[:200], played.plays, played, 1.0), choice, 1000)
+    fitted = fit_map(Training.of(old, factors[:200], played.plays, played, NONE, PARAMS), choice, 1000)
     predicted = fitted.predict(new)
     assert not predicted[:, D].any()
     true, found = listeners @ factors[200:, :D].T, listeners @ predicted[:, :D].T
@@ -121,7 +124,8 @@ def test_where_content_says_nothing_the_artist_is_enough() -> None:
     factors = of_artist[tracks.artist] + 0.3 * rng.normal(size=(260, D + 1))
     played = Played(factors[:200], played.plays, played.artist, played.genres, played.song)
     noise = Tracks(rng.normal(size=(260, P)), tracks.popularity, tracks.artist, tracks.genres, tracks.song)
-    _, explained = choose_map(noise.take(np.arange(200)), factors[:200], played.plays, played, listeners, PARAMS)
+    old = noise.take(np.arange(200))
+    _, explained = choose_map(old, factors[:200], played.plays, played, NONE, listeners, PARAMS)
     assert explained[Choice("artist")] > 0.6
 
 
@@ -134,3 +138,33 @@ def test_a_track_s_own_plays_never_reach_its_own_prediction() -> None:
     before = make_inputs(asked, *group_means(played, 1e-12))
     after = make_inputs(asked, *group_means(Played(other, played.plays, *played._rest()), 1e-12))
     np.testing.assert_allclose(before.prior, after.prior, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["ridge", "kernel"])
+def test_what_is_like_nothing_that_was_played_is_promised_little(kind: str) -> None:
+    tracks, factors, played, _ = linear_world(0.0)
+    old = tracks.take(np.arange(200))
+    rng = np.random.default_rng(8)
+    # Another corner of the catalogue: far from all that was played, and its artists are unknown.
+    far = Tracks(rng.normal(size=(80, P)) + 4, np.zeros(80), np.full(80, -1), ragged([[]] * 80), np.full(80, -1))
+    choice = Choice("ridge" if kind == "ridge" else "kernel", "log", 3.0)
+
+    def length(unplayed: Tracks) -> float:
+        training = Training.of(old, factors[:200], played.plays, played, unplayed, PARAMS)
+        return float(
+            np.linalg.norm(fit_map(training, choice, 1000).predict(far.take(np.arange(40, 80))), axis=1).mean()
+        )
+
+    assert length(far.take(np.arange(40))) < 0.5 * length(NONE)
+
+
+def test_the_unplayed_weigh_their_share_and_are_half_of_the_landmarks() -> None:
+    tracks, factors, played, _ = linear_world(0.0)
+    old, new = tracks.take(np.arange(200)), tracks.take(np.arange(200, 260))
+    training = Training.of(old, factors[:200], played.plays, played, new, PARAMS)
+    weights = training.weights("plays")
+    np.testing.assert_allclose(weights[:200], played.plays)
+    assert weights[200:].sum() == pytest.approx(PARAMS.unplayed_weight * played.plays.sum())
+    assert training.landmarks(50).tolist() == [*range(25), *range(200, 225)]
+    assert training.landmarks(150).tolist() == [*range(90), *range(200, 260)]
+    assert training.landmarks(1000).tolist() == list(range(260))

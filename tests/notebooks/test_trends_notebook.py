@@ -47,7 +47,7 @@ def made_up_silver(rng: random.Random) -> dict[str, pd.DataFrame]:
         track = {"track_id": f"t{number}", "name": f"Song {number}{guest}", "artists": [f"Artist {artist}"]}
         track |= {"year": rng.choice([1969, 1975, 1984]), "duration_ms": rng.randint(120_000, 400_000)}
         track |= {"genres": ["rock"] if artist % 2 else rng.sample(["pop", "rap"], 1)}
-        track |= {"popularity": round(100 * (0.5 * energy + 0.5 * rng.random())), "energy": energy, "valence": rng.random()}
+        track |= {"popularity": float(round(100 * (0.5 * energy + 0.5 * rng.random()))), "energy": energy, "valence": rng.random()}
         tracks.append(track)
         made = {name: rng.random() for name in (*AUDIO_FEATURES, *ENGINEERED_FEATURES)} | {"energy": energy}
         features.append({"track_id": f"t{number}", "imputed": ["valence"] if number % 4 == 0 else [], **made})
@@ -85,7 +85,7 @@ def made_up_silver(rng: random.Random) -> dict[str, pd.DataFrame]:
 
 def made_up_gold() -> dict[str, pd.DataFrame]:
     offers = [
-        (AS_OF, "discover", f"u{user}", rank, f"r{rank}", f"Artist {rank // (1 + user % 3)}")
+        (AS_OF, "discover", f"u{user}", rank, f"r{rank}", f"Artist {rank // (1 + user % 5)}")
         for user in range(LISTENERS)
         for rank in range(10)
     ]
@@ -223,9 +223,8 @@ def test_the_figures_show_the_tables(analysed: Analysed) -> None:
     plays = analysed.silver["listens"].groupby("artist_id").size().sort_values(ascending=False)
     assert [bar.get_width() for bar in of_artist.patches] == plays.head(5).tolist()
     network = analysed.axes("artist network")[0]
-    shown = {text.get_text() for text in network.texts}
     ranked = analysed.gold["artist_nodes"].dropna(subset=["pagerank"])
-    assert shown == set(ranked["artist"])
+    assert {text.get_text() for text in network.texts} >= set(ranked["artist"])
     variety = analysed.axes("variety of lists")[0]
     shares = pd.DataFrame(made_up_gold()["recommendations"]).groupby("user_id")["artist"].value_counts(normalize=True)
     over = (shares.groupby("user_id").max() > 0.3).mean()

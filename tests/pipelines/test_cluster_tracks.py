@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from sklearn.cluster import KMeans
 from sklearn.preprocessing import StandardScaler
 
 from musicrec.errors import InputError
+from musicrec.io.run_log import OK, Outcome, record
 from musicrec.io.runs import Run
 from musicrec.io.tables import Lakehouse
 from musicrec.logs import make_logger
@@ -29,6 +31,7 @@ GROUPS = [
     {"energy": 0.8, "acousticness": 0.1, "valence": 0.1, "tempo": 100.0},
 ]
 PARAMS = ClusterParams(features=FEATURES, k_min=2, k_max=4)
+ONE = PARAMS.model_copy(update={"k_min": 3, "k_max": 3})
 ROWS, LABELS = planted(GROUPS, size=40, spread=0.03, seed=1)
 
 
@@ -64,14 +67,14 @@ def test_planted_groups_are_found_whatever_the_partitions(spark: SparkSession) -
     vectors = spark.createDataFrame(list(labelled), "values array<double>, prediction int")
     vectors = vectors.select(array_to_vector("values").alias("features"), "prediction")
     assert found.by_k[3] == pytest.approx(ClusteringEvaluator().evaluate(vectors))
-    again = fit_clusters(frame.repartition(5, "name"), PARAMS.model_copy(update={"k_min": 3, "k_max": 3}), 7, log)
+    again = fit_clusters(frame.repartition(5, "name"), ONE, 7, log)
     assert np.array_equal(found.centres, again.centres)
     assert found.by_k[3] == again.by_k[3]
 
 
 def test_the_tables_hold_every_track_once(lake: Lakehouse, tmp_path: Path) -> None:
     lake.overwrite("silver.track_features", tracks_frame(lake.spark, ROWS))
-    stage = cluster_tracks(run_on(lake), PARAMS.model_copy(update={"k_min": 3, "k_max": 3}), tmp_path / "files")
+    stage = cluster_tracks(run_on(lake), ONE, tmp_path / "files")
     clusters = lake.read("gold.clusters").orderBy("cluster").collect()
     placed = {row.track_id: row for row in lake.read("gold.track_clusters").collect()}
     assert stage.rows_in == len(placed) == 120
@@ -92,6 +95,20 @@ def test_the_tables_hold_every_track_once(lake: Lakehouse, tmp_path: Path) -> No
     assert clusters[0].examples[0] == f"Title {nearest.track_id} by Artist {nearest.track_id}"
     assert len(clusters[0].examples) == PARAMS.examples
     assert (tmp_path / "files" / "clusters" / "clusters.png").stat().st_size > 10_000
+
+
+def test_clusters_stay_until_the_features_change(lake: Lakehouse, tmp_path: Path) -> None:
+    first = run_on(lake)
+    note = cluster_tracks(first, ONE, tmp_path).note
+    record(first, {"clusters": ONE.model_dump(mode="json"), "seed": 7}, Outcome(OK, first.now, first.now, None))
+    next_night = replace(run_on(lake), as_of=date(2014, 6, 24), run_id="next")
+    assert "3 clusters" in note
+    version = lake.version("gold.clusters")
+    assert cluster_tracks(next_night, ONE, tmp_path).note == "the 3 clusters of 2014-06-23 stay"
+    assert lake.version("gold.clusters") == version
+    lake.overwrite("silver.track_features", tracks_frame(lake.spark, ROWS[:-1]))
+    assert cluster_tracks(next_night, ONE, tmp_path).rows_in == 119
+    assert lake.read("gold.track_clusters").count() == 119
 
 
 def test_what_cannot_be_clustered_is_told(spark: SparkSession) -> None:

@@ -27,7 +27,7 @@ from musicrec.pipelines.ranking import window_at
 from musicrec.pipelines.training_data import midnight
 from musicrec.report import print_report
 from musicrec.schemas import TABLES
-from musicrec.steps import STEPS, ranker_job
+from musicrec.steps import NIGHTLY, ranker_job
 from tests.conftest import ROOT
 from tests.dumps import listen, write_spark_dump
 
@@ -101,7 +101,7 @@ def night(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Nigh
     root = base / "lakehouse"
     overrides = (f"lakehouse.root={root}", f"sources.listens={base / 'dumps'}", *SMALL)
     made = Night(Lakehouse(spark, str(root)), overrides)
-    made.run(list(STEPS))
+    made.run(list(NIGHTLY))
     return made
 
 
@@ -160,7 +160,7 @@ def test_titles_and_models_are_named(night: Night) -> None:
 
 def test_a_second_night_without_news_changes_nothing(night: Night) -> None:
     before = night.versions()
-    night.run(list(STEPS))
+    night.run(list(NIGHTLY))
     assert night.versions() == before
     last = max(row["started_at"] for row in night.rows("ops.runs"))
     assert all(row["status"] == "ok" for row in night.rows("ops.runs"))
@@ -198,7 +198,7 @@ def test_an_earlier_day_sees_only_what_came_before_and_leaves_the_later_one(nigh
 
 def test_the_books_say_what_was_read_and_written(night: Night) -> None:
     runs = {row["job"]: row for row in night.rows("ops.runs") if row["as_of"] in (None, date(2021, 8, 7))}
-    assert set(runs) == set(STEPS)
+    assert set(runs) == set(NIGHTLY)
     written = dict(runs["train_als"]["tables_written"])
     assert set(written) == {"models.user_vectors", "models.item_vectors"}
     assert "silver.interactions" in dict(runs["train_als"]["tables_read"])

@@ -219,3 +219,10 @@ def test_a_model_that_was_never_trained_is_refused_before_anything_is_written(ni
     with pytest.raises(MusicrecError, match="vectors of the model pca, found none"):
         night.run(["train_knn"], "similar.models=['als','pca']")
     assert night.lakehouse.version("gold.similar_tracks") == before
+
+
+def test_vectors_of_other_weights_are_refused(night: Night) -> None:
+    before = night.lakehouse.version("gold.similar_tracks")
+    with pytest.raises(MusicrecError, match=r"content\.weights: expected those of silver\.track_features"):
+        night.run(["train_content"], "content.weights.year=3")
+    assert night.lakehouse.version("gold.similar_tracks") == before

@@ -7,23 +7,19 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
 
 from musicrec.schemas import AUDIO_FEATURES, TABLES
-from musicrec.transforms.features import (
-    FeatureParams,
-    feature_counts,
-    folded_tempo,
-    track_features,
-    with_percentile,
-)
+from musicrec.schemas.content import ENGINEERED_FEATURES
+from musicrec.transforms.feature_fills import FeatureFills, collect_audio, feature_counts
+from musicrec.transforms.features import engineered, folded_tempo, track_features
 
-QUICK = settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 GENRE_TRACKS = 8
+EDGES = [20.0, 80.0, 160.0, math.nextafter(80, 0), math.nextafter(160, 0)]
 Row = dict[str, Any]
 
 
@@ -87,58 +83,76 @@ def expected(rows: list[Row]) -> pd.DataFrame:
 
 def test_features_are_as_pandas_makes_them(spark: SparkSession) -> None:
     rows = tracks()
-    params = FeatureParams(genre_tracks=GENRE_TRACKS)
-    found = track_features(table(spark, rows), params).toPandas().set_index("track_id").sort_index()
-    wanted = expected(rows)
-    assert list(found.index) == list(wanted.index)
-    assert "t59" not in found.index
-    assert [list(names) for names in found["imputed"]] == list(wanted["imputed"])
-    numbers = [c for c in wanted.columns if c in TABLES["silver.track_features"].columns and c in found.columns]
-    numbers = [c for c in numbers if c in (*AUDIO_FEATURES, "tempo_folded") or ("_" in c and "key" not in c)]
-    assert len(numbers) == 15
-    np.testing.assert_allclose(found[numbers].astype(float), wanted[numbers].astype(float), rtol=1e-12)
-    assert set(found["artist_key"]) == {"band"}
-    assert found.loc["t07", "title_key"] == "song 7"
-    assert list(found.loc["t57", "genres"]) == []
-    other = track_features(table(spark, rows, 5), params).toPandas().set_index("track_id").sort_index()
-    pd.testing.assert_frame_equal(found, other)
+
+    def found(partitions: int) -> pd.DataFrame:
+        given_tracks = table(spark, rows, partitions)
+        fills = FeatureFills.fit(collect_audio(given_tracks), GENRE_TRACKS)
+        return track_features(given_tracks, fills).toPandas().set_index("track_id").sort_index()
+
+    made, wanted = found(2), expected(rows)
+    assert list(made.index) == list(wanted.index)
+    assert "t59" not in made.index
+    assert [list(names) for names in made["imputed"]] == list(wanted["imputed"])
+    numbers = [*AUDIO_FEATURES, *ENGINEERED_FEATURES]
+    np.testing.assert_allclose(made[numbers].astype(float), wanted[numbers].astype(float), rtol=1e-12)
+    assert set(made["artist_key"]) == {"band"}
+    assert made.loc["t07", "title_key"] == "song 7"
+    assert list(made.loc["t57", "genres"]) == []
+    pd.testing.assert_frame_equal(made, found(5))
 
 
-def test_what_is_missing_or_out_of_its_range_is_counted(spark: SparkSession) -> None:
-    counts = feature_counts(table(spark, tracks())).collect()[0].asDict()
+def audio(rows: list[Row]) -> pd.DataFrame:
+    genre = [row["genres"][0] if row["genres"] else None for row in rows]
+    return pd.DataFrame(rows)[list(AUDIO_FEATURES)].astype(float).assign(genre=genre)
+
+
+def test_what_is_missing_or_out_of_its_range_is_counted() -> None:
+    counts = feature_counts(audio(tracks()))
     assert (counts["tracks"], counts["without_features"]) == (60, 1)
     wrong = {name: counts[f"out_of_range_{name}"] for name in AUDIO_FEATURES if counts[f"out_of_range_{name}"]}
-    assert wrong == {"danceability": 1, "energy": 2, "loudness": 2, "tempo": 1, "mode": 1, "key": 1, "speechiness": 1}
+    assert wrong == {"danceability": 1, "energy": 1, "loudness": 2, "tempo": 1, "mode": 1, "key": 1, "speechiness": 1}
     assert (counts["missing_key"], counts["missing_tempo"], counts["missing_valence"]) == (3, 3, 26)
 
 
-def test_a_feature_that_no_track_has_stays_null(spark: SparkSession) -> None:
-    rows = [row | {"loudness": None} for row in tracks()]
-    found = track_features(table(spark, rows), FeatureParams()).select("loudness", "loudness_percentile", "imputed")
-    made = found.collect()
-    assert len(made) == 59
-    assert {(row.loudness, row.loudness_percentile) for row in made} == {(None, None)}
-    assert not any("loudness" in row.imputed for row in made)
+def test_a_feature_that_no_track_has_stays_null() -> None:
+    known = audio(tracks()).assign(loudness=np.nan)
+    fills = FeatureFills.fit(known, GENRE_TRACKS)
+    full = fills.filled({name: known[name].to_numpy() for name in AUDIO_FEATURES}, pa.array([["rock"]] * 60))
+    assert np.isnan(full["loudness"]).all()
+    assert np.isnan(engineered(full, fills)["loudness_percentile"]).all()
+    assert not np.isnan(full["valence"]).any()
+    empty = FeatureFills.fit(known.iloc[:0], GENRE_TRACKS)
+    assert np.isnan(empty.filled({name: np.full(1, np.nan) for name in AUDIO_FEATURES}, pa.array([["x"]]))["key"])
 
 
-@QUICK
-@given(tempos=st.lists(st.floats(1e-3, 250.0) | st.sampled_from([80.0, 160.0, math.nextafter(160, 0), 40.0, 20.0])))
-def test_a_folded_tempo_is_octaves_away(spark: SparkSession, tempos: list[float]) -> None:
-    given_rows = spark.createDataFrame([(i, t) for i, t in enumerate([*tempos, 0.0, None])], "i int, tempo double")
-    found = {row.i: row for row in given_rows.select("i", "tempo", folded_tempo(F.col("tempo")).alias("to")).collect()}
-    assert found[len(tempos)].to is None
-    assert found[len(tempos) + 1].to is None
-    for i, tempo in enumerate(tempos):
-        assert 80 <= found[i].to < 160
-        assert math.log2(found[i].to / tempo) == pytest.approx(round(math.log2(found[i].to / tempo)), abs=1e-12)
-        assert (found[i].to == tempo) == (80 <= tempo < 160)
+def test_fills_of_one_side_complete_another() -> None:
+    train = audio(tracks()[3:50])  # in order: 22 of rock, 25 of pop
+    fills = FeatureFills.fit(train, GENRE_TRACKS)
+    nothing = {name: np.full(3, np.nan) for name in AUDIO_FEATURES}
+    full = fills.filled(nothing, pa.array([["pop", "rock"], ["jazz"], None]))
+    pop, everything = train[train["genre"] == "pop"]["energy"].median(), train["energy"].median()
+    assert full["energy"].tolist() == [pop, everything, everything]
+    assert np.isfinite(full["valence"]).all()  # unknown of pop: the catalogue's
+    np.testing.assert_allclose(fills.loudness_percentile(np.array([-99.0, 99.0])), [1 / 94, 1])
 
 
-@QUICK
+@settings(max_examples=200, deadline=None)
+@given(tempo=st.floats(1e-3, 250.0) | st.sampled_from(EDGES))
+def test_a_folded_tempo_is_octaves_away(tempo: float) -> None:
+    folded, zero, none = folded_tempo(np.array([tempo, 0.0, np.nan]))
+    assert 80 <= folded < 160
+    octaves = math.log2(folded / tempo)
+    assert octaves == pytest.approx(round(octaves), abs=1e-12)
+    assert (folded == tempo) == (80 <= tempo < 160)
+    assert math.isnan(zero)
+    assert math.isnan(none)
+
+
+@settings(max_examples=100, deadline=None)
 @given(values=st.lists(st.integers(-9, 3).map(float) | st.none(), min_size=1, max_size=40))
-def test_percentiles_are_ranks_that_ties_share(spark: SparkSession, values: list[float | None]) -> None:
-    rows = spark.createDataFrame(list(enumerate(values)), "i int, loudness double")
-    found = {row.i: row.loudness_percentile for row in with_percentile(rows, "loudness").collect()}
-    wanted = pd.Series(values, dtype=float).rank(pct=True)
-    for i, value in enumerate(values):
-        assert found[i] is None if value is None else found[i] == pytest.approx(wanted[i], abs=1e-12)
+def test_percentiles_are_ranks_that_ties_share(values: list[float | None]) -> None:
+    loudness = pd.Series(values, dtype=float)
+    levels, counts = np.unique(loudness.dropna(), return_counts=True)
+    up_to = np.concatenate([[0], np.cumsum(counts)])
+    fills = FeatureFills((), np.zeros((0, 11)), np.zeros(11), levels, up_to)
+    np.testing.assert_allclose(fills.loudness_percentile(loudness.to_numpy()), loudness.rank(pct=True), atol=1e-12)

@@ -21,6 +21,9 @@ from musicrec.models.clusters.params import ClusterParams
 
 Matrix = NDArray[np.float64]
 
+# A fit ends when no centre moves further, in standard deviations.
+_TOLERANCE = 1e-4
+
 
 @dataclass(frozen=True)
 class Clusters:
@@ -146,7 +149,7 @@ def _best_fit(
         return centre, np.zeros(len(points), np.int64), float(np.square(points - centre).sum())
     best: tuple[Matrix, NDArray[np.int64], float] | None = None
     for restart in range(params.restarts):
-        model = KMeans(k=k, seed=seed + restart, maxIter=params.max_iterations, tol=1e-6).fit(fitted)
+        model = KMeans(k=k, seed=seed + restart, maxIter=params.max_iterations, tol=_TOLERANCE).fit(fitted)
         centres = np.array(model.clusterCenters(), float)
         if not np.isfinite(centres).all():
             raise NonFiniteError(f"clusters: a centre of k = {k} holds NaN or infinity after the fit")

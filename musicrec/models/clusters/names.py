@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 # What much and little of a feature sounds like. Key has no more and less, so it names nothing.
 _WORDS = {
-    "danceability": ("danceable", "irregular"),
+    "danceability": ("danceable", "undanceable"),
     "energy": ("energetic", "calm"),
     "loudness": ("loud", "quiet"),
     "mode": ("major", "minor"),

@@ -39,9 +39,9 @@ class ClusterParams(Params):
     features: tuple[str, ...] = SOUND
     k_min: int = Field(default=4, ge=2)
     k_max: int = Field(default=12, ge=2)
-    sample: int = Field(default=50_000, ge=100)
+    sample: int = Field(default=20_000, ge=100)
     restarts: int = Field(default=1, ge=1)
-    max_iterations: int = Field(default=100, ge=1)
+    max_iterations: int = Field(default=50, ge=1)
     examples: int = Field(default=5, ge=1)
 
     @field_validator("features")

@@ -23,7 +23,7 @@ class World:
 
     Attributes
     ----------
-    track_idx : of the catalogue's tracks, ascending [n].
+    track_idx, ids : of the catalogue's tracks, by track_idx [n].
     tracks : what is known of them; `song` is their place.
     played : the model's items, in the order of item_idx; one that is no track of the catalogue is a song of its own.
     known : places of the tracks that were played at least `min_plays` times, in the order of a hash of track_id [k].
@@ -32,6 +32,7 @@ class World:
     """
 
     track_idx: Ints
+    ids: list[str]
     tracks: Tracks
     played: Played
     known: Ints
@@ -72,7 +73,7 @@ def collect_world(features: DataFrame, items: DataFrame, min_plays: int) -> Worl
     own = np.array([place.get(track, -1) for track in table["track_id"].to_pylist()], np.int64)
     played = _played(table, own, artists[len(found) :], tracks)
     known, factors, plays = known_tracks(played, ids, min_plays)
-    return World(found["track_idx"].to_numpy(), tracks, played, known, factors, plays)
+    return World(found["track_idx"].to_numpy(), ids, tracks, played, known, factors, plays)
 
 
 def _played(table: pa.Table, own: Ints, artists: Ints, tracks: Tracks) -> Played:
@@ -96,9 +97,14 @@ def known_tracks(played: Played, ids: list[str], min_plays: int) -> tuple[Ints, 
     total = np.zeros((size, played.factors.shape[1]))
     np.add.at(total, own[is_track], played.plays[is_track, None] * played.factors[is_track])
     places = np.flatnonzero(plays >= min_plays)
-    order = sorted(places.tolist(), key=lambda at: (blake2b(ids[at].encode(), digest_size=8).digest(), ids[at]))
-    known = np.array(order, np.int64)
+    known = by_hash(places, ids)
     return known, np.asarray(total[known] / plays[known, None]), np.asarray(plays[known], np.float64)
+
+
+def by_hash(places: NDArray[np.int64], ids: list[str]) -> Ints:
+    """The places in the order of a hash of their ids."""
+    order = sorted(places.tolist(), key=lambda at: (blake2b(ids[at].encode(), digest_size=8).digest(), ids[at]))
+    return np.array(order, np.int64)
 
 
 def _numbers(*columns: pa.ChunkedArray) -> Ints:

@@ -10,7 +10,16 @@ from numpy.typing import NDArray
 
 from musicrec.errors import NonFiniteError
 from musicrec.logs import Logger
-from musicrec.models.cold_start.inputs import GroupMeans, Inputs, Matrix, Played, Tracks, group_means, make_inputs
+from musicrec.models.cold_start.inputs import (
+    GroupMeans,
+    Inputs,
+    Matrix,
+    Played,
+    Tracks,
+    group_means,
+    make_inputs,
+    stacked,
+)
 from musicrec.models.cold_start.params import ColdStartParams
 from musicrec.models.cold_start.regress import KernelRidge, Ridge
 
@@ -98,9 +107,10 @@ class Training:
     Attributes
     ----------
     artists, genres : mean factors of the played items.
-    inputs : of the training tracks [n].
+    inputs : of the training tracks, the played ones first [n].
     factors : theirs, bias last [n × (d + 1)].
-    plays : theirs [n].
+    plays : theirs [n], 0 of the unplayed ones.
+    unplayed_weight : what the unplayed ones weigh together, as a share of what the others weigh.
     """
 
     artists: GroupMeans
@@ -108,15 +118,48 @@ class Training:
     inputs: Inputs
     factors: Matrix
     plays: Matrix
+    unplayed_weight: float = 0.0
 
     @staticmethod
-    def of(tracks: Tracks, factors: Matrix, plays: Matrix, played: Played, shrinkage: float) -> Training:
+    def of(
+        tracks: Tracks, factors: Matrix, plays: Matrix, played: Played, unplayed: Tracks, params: ColdStartParams
+    ) -> Training:
         """From tracks in an order that does not depend on partitions, best by hash: of many, the first are landmarks.
 
-        `played` are all items of the model, for the means.
+        Parameters
+        ----------
+        tracks : the played ones, with their `factors` and `plays`.
+        played : all items of the model, for the means.
+        unplayed : tracks that no one has played.
+        params : settings.
         """
-        artists, genres = group_means(played, shrinkage)
-        return Training(artists, genres, make_inputs(tracks, artists, genres), factors, plays)
+        artists, genres = group_means(played, params.shrinkage)
+        inputs = make_inputs(tracks, artists, genres)
+        if not len(unplayed) or not params.unplayed_weight:
+            return Training(artists, genres, inputs, factors, plays)
+        inputs = stacked(inputs, make_inputs(unplayed, artists, genres))
+        zeros = np.zeros((len(unplayed), factors.shape[1]))
+        both = np.vstack([factors, zeros]), np.concatenate([plays, zeros[:, 0]])
+        return Training(artists, genres, inputs, *both, params.unplayed_weight)
+
+    def weights(self, weighting: Literal["log", "plays"]) -> Matrix:
+        """Of each training track [n]."""
+        found = self.plays if weighting == "plays" else np.log1p(self.plays)
+        is_played = self.plays > 0
+        return with_unplayed(found, is_played, self.unplayed_weight)
+
+    def landmarks(self, most: int) -> NDArray[np.int64]:
+        """Places of at most so many tracks, half of them unplayed ones where there are enough."""
+        is_played = self.plays > 0
+        played, unplayed = np.flatnonzero(is_played), np.flatnonzero(~is_played)
+        half = max(most - len(unplayed), most // 2)
+        return np.concatenate([played[:half], unplayed[: most - min(half, len(played))]])
+
+
+def with_unplayed(weights: Matrix, is_played: NDArray[np.bool_], share: float) -> Matrix:
+    """The weights, those of the unplayed together `share` of the played ones' sum."""
+    each = share * weights[is_played].sum() / max(int((~is_played).sum()), 1)
+    return np.where(is_played, weights, each)
 
 
 def fit_map(training: Training, choice: Choice, landmarks: int) -> ContentMap:
@@ -135,13 +178,15 @@ def fit_map(training: Training, choice: Choice, landmarks: int) -> ContentMap:
     if choice.kind == "artist":
         return made
     columns, target = made.columns(inputs), training.factors - inputs.prior
-    weights = training.plays if choice.weighting == "plays" else np.log1p(training.plays)
+    weights = training.weights(choice.weighting)
     regression: Ridge | KernelRidge
     if choice.kind == "ridge":
         regression = Ridge.fit(columns, target, weights, choice.penalty)
     else:
         gamma = choice.width / columns.shape[1]
-        regression = KernelRidge.fit(columns, target, weights, choice.penalty, gamma, columns[:landmarks])
+        regression = KernelRidge.fit(
+            columns, target, weights, choice.penalty, gamma, columns[training.landmarks(landmarks)]
+        )
     if not np.isfinite(regression.coefficients).all():
         raise NonFiniteError(f"cold start: the map ({choice}) holds NaN or infinity after the fit")
     return replace(made, regression=regression)
@@ -152,6 +197,7 @@ def choose_map(
     factors: Matrix,
     plays: Matrix,
     played: Played,
+    unplayed: Tracks,
     listeners: Matrix,
     params: ColdStartParams,
     log: Logger | None = None,
@@ -159,36 +205,49 @@ def choose_map(
     """The way of learning that predicts held-out tracks best, and how well each does.
 
     Tracks are held out in folds, with all their items: the means of artists and genres are made without them. What is
-    compared is the share of the scores' variance that is explained, weighted by plays:
+    compared is the share of the scores' variance that is explained, weighted by plays (and the unplayed tracks by
+    `params.unplayed_weight`):
     1 − Σ_i p_i e_i G e_iᵀ / Σ_i p_i c_i G c_iᵀ, e_i the error of the predicted factors, c_i the factors less their
     weighted mean, and G = XᵀX / n of the listeners' vectors with a 1 for the bias; so an error counts as much as it
     moves listeners' scores.
 
     Parameters
     ----------
-    tracks, factors, plays, played : as in `Training.of`; tracks in the order of a hash. The folds are by place.
+    tracks, factors, plays, played, unplayed : as in `Training.of`; tracks in the order of a hash. The
+        folds are by place.
     listeners : vectors of listeners, or of some of them [u × d].
     """
     n = min(len(tracks), params.cv_tracks)
-    fold = np.arange(n) % params.folds
+    fold, other_fold = np.arange(n) % params.folds, np.arange(len(unplayed)) % params.folds
     gram = _gram(listeners)
+    truth = np.vstack([factors[:n], np.zeros((len(unplayed), factors.shape[1]))])
+    weights = with_unplayed(np.pad(plays[:n], (0, len(unplayed))), np.arange(len(truth)) < n, params.unplayed_weight)
     errors: dict[Choice, float] = dict.fromkeys(choices(params.map), 0.0)
     for number in range(params.folds):
         train, test = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
+        rest, new = np.flatnonzero(other_fold != number), np.flatnonzero(other_fold == number)
         others = played.without(tracks.song[test])
-        known = Training.of(tracks.take(train), factors[train], plays[train], others, params.shrinkage)
-        asked = make_inputs(tracks.take(test), known.artists, known.genres)
+        known = Training.of(tracks.take(train), factors[train], plays[train], others, unplayed.take(rest), params)
+        asked = stacked(
+            make_inputs(tracks.take(test), known.artists, known.genres),
+            make_inputs(unplayed.take(new), known.artists, known.genres),
+        )
+        rows = np.concatenate([test, n + new])
         for choice in errors:
-            error = fit_map(known, choice, params.landmarks).predict_inputs(asked) - factors[test]
-            errors[choice] += float(plays[test] @ np.einsum("ij,jk,ik->i", error, gram, error))
-    centred = factors[:n] - (plays[:n, None] * factors[:n]).sum(axis=0) / plays[:n].sum()
-    total = float(plays[:n] @ np.einsum("ij,jk,ik->i", centred, gram, centred))
+            error = fit_map(known, choice, params.landmarks).predict_inputs(asked) - truth[rows]
+            errors[choice] += _weighted(error, gram, weights[rows])
+    total = _weighted(truth - np.average(truth, axis=0, weights=weights), gram, weights)
     explained = {choice: round(1 - error / max(total, 1e-300), 9) for choice, error in errors.items()}
     best = max(explained, key=lambda choice: explained[choice])
     if log:
         of_artist = explained.get(Choice("artist"))
         log.info("cold start: map chosen", map=str(best), explained=explained[best], artist_alone=of_artist)
     return best, explained
+
+
+def _weighted(errors: Matrix, gram: Matrix, weights: Matrix) -> float:
+    """Σ_i w_i e_i G e_iᵀ."""
+    return float(weights @ np.einsum("ij,ij->i", errors @ gram, errors))
 
 
 def _gram(listeners: Matrix) -> NDArray[np.float64]:

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from musicrec.models.blocks import Ragged, find
 
 Matrix = NDArray[np.float64]
+
+# Of the scale of popularity, 0 to 100: for a track of which it is not known.
+_MIDDLE = 50.0
 Ints = NDArray[np.int64]
 
 
@@ -183,6 +186,12 @@ class Inputs:
     prior: Matrix
 
 
+def stacked(first: Inputs, second: Inputs) -> Inputs:
+    """The rows of both."""
+    pairs = ((first.plain, second.plain), (first.means, second.means), (first.prior, second.prior))
+    return Inputs(*(np.vstack(pair) for pair in pairs))
+
+
 def make_inputs(tracks: Tracks, artists: GroupMeans, genres: GroupMeans) -> Inputs:
     """The inputs of tracks; a track's own plays are never among them."""
     prior, numbers = artists.of_groups(tracks.artist, tracks.song)
@@ -190,8 +199,7 @@ def make_inputs(tracks: Tracks, artists: GroupMeans, genres: GroupMeans) -> Inpu
     played = (numbers[:, 0] + usual) / (numbers[:, 1] + 1)
     of_artist = np.column_stack([played, numbers[:, 2], np.log1p(numbers[:, 1])])
     known = np.isfinite(tracks.popularity)
-    level = tracks.popularity[known].mean() if known.any() else 0.0
-    popularity = np.column_stack([np.where(known, tracks.popularity, level), known])
+    popularity = np.column_stack([np.where(known, tracks.popularity, _MIDDLE), known])
     rows = tracks.genres.rows
     each, _ = genres.of_groups(tracks.genres.values.astype(np.int64), tracks.song[rows])
     counts = np.bincount(rows, minlength=len(tracks))[:, None]

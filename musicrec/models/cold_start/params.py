@@ -21,6 +21,9 @@ class ColdStartParams(Params):
     folds : of the cross-validation.
     cv_tracks : it looks at so many tracks at most, drawn by hash.
     shrinkage : an artist's mean counts the mean of all as so much weight.
+    unplayed : so many tracks that no one has played, drawn by hash, train the map too: their factors are 0, as ALS's
+        would be. Without them it would promise much for tracks that are like nothing that was played.
+    unplayed_weight : what they weigh together, as a share of what the played ones weigh; 0 leaves them out.
     landmarks : tracks that the kernel compares with at most, drawn by hash.
     """
 
@@ -30,4 +33,6 @@ class ColdStartParams(Params):
     folds: int = Field(default=5, ge=2)
     cv_tracks: int = Field(default=20_000, ge=100)
     shrinkage: float = Field(default=1.0, gt=0)
+    unplayed: int = Field(default=4000, ge=0)
+    unplayed_weight: float = Field(default=0.5, ge=0)
     landmarks: int = Field(default=1000, ge=10)

@@ -12,6 +12,8 @@ from musicrec.models.popularity.model import PopularityModel
 from musicrec.models.popularity.reasons import permutation_importance
 
 _REPEATS = 5
+# So many tracks are enough: each feature is predicted from anew, as often.
+_MOST = 2000
 
 
 @dataclass(frozen=True)
@@ -31,13 +33,16 @@ class Driver:
 
 
 def drivers(model: PopularityModel, test: pd.DataFrame, seed: int) -> list[Driver]:
-    """The features by how much R² on `test` hangs on them, most first.
+    """The features by how much R² on `test`, of which 2,000 are drawn where there are more, hangs on them, most first.
 
     Parameters
     ----------
     test : tracks with a popularity, that the model did not learn from.
     """
     ordered = test.sort_values("track_id")
+    if len(ordered) > _MOST:
+        drawn = np.random.default_rng(seed).choice(len(ordered), _MOST, replace=False)
+        ordered = ordered.iloc[np.sort(drawn)]
     inputs = model.space.inputs(ordered)
     known = ordered["popularity"].to_numpy(dtype=np.float64)
     spread = float(np.var(known)) or 1.0

@@ -114,7 +114,7 @@ class PopularityParams(Params):
     valid_share: float = Field(default=0.15, gt=0, lt=1)
     max_tracks: int = Field(default=200_000, ge=0)
     calibration: Calibration = "platt"
-    resamples: int = Field(default=500, ge=0)
+    resamples: int = Field(default=300, ge=0)
     reasons: int = Field(default=3, ge=0)
     use_saved: bool = False
     features: FeatureParams = FeatureParams()
