@@ -56,7 +56,12 @@ class RankerJob:
 
 
 def learnt_ranker(run: Run, job: RankerJob, until: datetime) -> RankerModel:
-    """A ranker that has learnt from the last windows before `until`.
+    """A ranker that has learnt from the last windows before `until`; errors as of `examples_before`."""
+    return fit_ranker(examples_before(run, job, until), job.features, job.params, run.seed)
+
+
+def examples_before(run: Run, job: RankerJob, until: datetime) -> Examples:
+    """What the last windows before `until` hold.
 
     Raises
     ------
@@ -72,7 +77,7 @@ def learnt_ranker(run: Run, job: RankerJob, until: datetime) -> RankerModel:
         raise InputError("table silver.listens", f"windows before {until} with plays before and in them", "none")
     examples = joined(parts)
     run.log.info("ranker: examples", windows=len(parts), listeners=len(examples.sizes), rows=len(examples.labels))
-    return fit_ranker(examples, job.features, params, run.seed)
+    return examples
 
 
 def joined(parts: list[Examples]) -> Examples:
