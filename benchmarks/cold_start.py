@@ -195,8 +195,8 @@ def add(sums: Matrix, scores: Matrix, wanted: Matrix, seen: NDArray[np.bool_], c
     nothing = ItemFacts.of(np.zeros(0, np.int64), np.zeros(0), np.zeros(0))
     values = measure(lists, judged, np.arange(len(users)), nothing, [K])
     columns = list(metric_columns([K]))
-    sums[users, 0] += values[:, columns.index(f"recall_{K}")]
-    sums[users, 1] += values[:, columns.index(f"ndcg_{K}")]
+    sums[users, 0] += values[columns.index(f"recall_{K}")]
+    sums[users, 1] += values[columns.index(f"ndcg_{K}")]
     sums[users, 2] += 1
 
 
