@@ -22,9 +22,7 @@ from typing import Any
 
 import click
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
-from pyspark.sql import SparkSession
 
 from benchmarks.cold_start_data import Case, hetrec_case, sample_case
 from benchmarks.measure import ROOT, Row, print_rows, write_json
@@ -35,13 +33,14 @@ from musicrec.evaluation.bootstrap import interval, resampled_means
 from musicrec.evaluation.judged import Judged
 from musicrec.evaluation.metrics import ItemFacts, measure, metric_columns
 from musicrec.logs import make_logger
-from musicrec.models.als.fit import fit_als
-from musicrec.models.blocks import Ragged, read_vectors
+from musicrec.models.als.block import alternate, first_items
+from musicrec.models.als.rows import make_block
+from musicrec.models.blocks import Ragged
 from musicrec.models.cold_start.collect import known_tracks
 from musicrec.models.cold_start.content_map import Choice, Training, choose_map, fit_map
 from musicrec.models.cold_start.inputs import Matrix, Played, Tracks
 from musicrec.models.cold_start.params import ColdStartParams
-from musicrec.models.embedding import collect_items
+from musicrec.models.collective import Collective
 from musicrec.spark import build_session
 
 K, SEED, RESAMPLES = 50, 1, 2000
@@ -66,26 +65,29 @@ def main(
     def work() -> None:
         if data == "hetrec" and hetrec is None:
             raise ConfigError("--hetrec", "the folder of the data set", "none")
-        with tempfile.TemporaryDirectory(prefix="cold-start-") as scratch:
-            spark = build_session("musicrec cold start", ROOT / "conf", {"spark.sql.shuffle.partitions": "2"})
-            case = hetrec_case(hetrec) if hetrec and data == "hetrec" else sample_case(spark, lakehouse, hits, scratch)
-            rows = judge(spark, case, folds)
-            spark.stop()
+        if data == "hetrec" and hetrec is not None:
+            case = hetrec_case(hetrec)
+        else:
+            with tempfile.TemporaryDirectory(prefix="cold-start-") as scratch:
+                spark = build_session("musicrec cold start", ROOT / "conf", {"spark.sql.shuffle.partitions": "2"})
+                case = sample_case(spark, lakehouse, hits, scratch)
+                spark.stop()
+        rows = judge(case, folds)
         write_json(rows, json_path)
         print_rows(rows, f"cold start, {data}: {case.users:,} listeners, {case.items:,} items, {case.about}")
 
     ended_with(work)
 
 
-def judge(spark: SparkSession, case: Case, folds: int) -> list[Row]:
+def judge(case: Case, folds: int) -> list[Row]:
     """A row for each kind of wanted tracks, candidates and method."""
     sums: Sums = defaultdict(lambda: np.zeros((case.users, 3)))
-    warm_users, warm_items = fit(spark, case, case.weights)
+    warm_users, warm_items = fit(case, case.weights)
     for fold in range(folds):
         held = case.held_out(fold)
         weights = case.weights.copy()
         weights[:, held] = 0
-        users, items = fit(spark, case, weights)
+        users, items = fit(case, weights)
         scores = cold_scores(case, weights, held, users, items, fold)
         scores["warm"] = warm_users @ warm_items[:, :-1].T + warm_items[:, -1]
         known = np.flatnonzero(weights.any(axis=0))
@@ -98,19 +100,20 @@ def judge(spark: SparkSession, case: Case, folds: int) -> list[Row]:
     return [row for wanted in case.wanted for among in ("held-out", "all") for row in rows_of(sums, wanted, among)]
 
 
-def fit(spark: SparkSession, case: Case, weights: Matrix) -> tuple[Matrix, Matrix]:
-    """ALS's listeners [users × d] and items with bias [items × (d + 1)]; 0 where it knows nothing."""
+def fit(case: Case, weights: Matrix) -> tuple[Matrix, Matrix]:
+    """ALS's listeners [users × d] and items with bias [items × (d + 1)]; 0 where it knows nothing.
+
+    The blocked engine in this process alone: the same bits as `fit_als` gives in a session.
+    """
     users, items = np.nonzero(weights)
-    columns = [pa.array(users, pa.int32()), pa.array(items, pa.int32()), pa.array(weights[users, items])]
-    model = fit_als(spark.createDataFrame(pa.table(columns, ["user_idx", "item_idx", "weight"])), case.als, SEED)
-    table = model.user_vectors.toArrow()
-    found = read_vectors(table["vector"].combine_chunks())
-    of_users = np.zeros((case.users, found.shape[1]))
-    of_users[table["user_idx"].to_numpy()] = found
-    matrix = collect_items(model.item_vectors)
-    of_items = np.zeros((case.items, found.shape[1] + 1))
-    of_items[matrix.item_idx] = np.hstack([matrix.vectors, matrix.bias[:, None]])
-    model.release()
+    alone = Collective(0, 1, None)
+    confidence = (np.float32(case.als.alpha) * weights[users, items]).astype(np.float32)
+    block = make_block(alone, users.astype(np.int32), items.astype(np.int32), confidence, int(items.max()) + 1)
+    first = first_items(block, case.als.rank, SEED)
+    found = alternate(alone, block, case.als, first, case.als.iterations, False, lambda _: None)
+    of_users, of_items = np.zeros((case.users, case.als.rank)), np.zeros((case.items, case.als.rank + 1))
+    of_users[block.user_idx] = found.users
+    of_items[: len(found.items), :-1] = found.items
     return of_users, of_items
 
 
@@ -192,8 +195,8 @@ def add(sums: Matrix, scores: Matrix, wanted: Matrix, seen: NDArray[np.bool_], c
     nothing = ItemFacts.of(np.zeros(0, np.int64), np.zeros(0), np.zeros(0))
     values = measure(lists, judged, np.arange(len(users)), nothing, [K])
     columns = list(metric_columns([K]))
-    sums[users, 0] += values[:, columns.index(f"recall_{K}")]
-    sums[users, 1] += values[:, columns.index(f"ndcg_{K}")]
+    sums[users, 0] += values[columns.index(f"recall_{K}")]
+    sums[users, 1] += values[columns.index(f"ndcg_{K}")]
     sums[users, 2] += 1
 
 

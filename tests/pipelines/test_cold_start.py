@@ -14,11 +14,15 @@ from pyspark.sql import functions as F
 from musicrec.io.runs import Run
 from musicrec.io.tables import Lakehouse
 from musicrec.logs import make_logger
+from musicrec.models.blocks import Ragged
+from musicrec.models.cold_start.collect import World
+from musicrec.models.cold_start.content_map import Choice, Training, fit_map
+from musicrec.models.cold_start.inputs import Played, Tracks
 from musicrec.models.cold_start.params import ColdStartParams
 from musicrec.models.embedding import EmbeddingModel
 from musicrec.pipelines.fresh import fresh_rows
 from musicrec.pipelines.publish import load_vectors
-from musicrec.pipelines.train_cold_start import ALS_CONTENT, train_cold_start
+from musicrec.pipelines.train_cold_start import ALS_CONTENT, predicted, train_cold_start
 from musicrec.pipelines.training_data import TrainingData
 from musicrec.schemas import TABLES
 from tests.sounds import track, tracks_frame
@@ -29,7 +33,8 @@ CONTENT = RNG.normal(size=(PLAYED + UNPLAYED, P))
 TRUE = np.round(CONTENT @ RNG.normal(size=(P, D)), 5)
 LISTENERS = RNG.normal(size=(USERS, D))
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
-PARAMS = ColdStartParams(map="ridge", folds=2)
+# The unplayed tracks are of the same kind as the played ones here, so none of them says 0.
+PARAMS = ColdStartParams(map="ridge", folds=2, unplayed_weight=0)
 
 
 def track_rows() -> list[dict[str, Any]]:
@@ -165,3 +170,25 @@ def test_the_same_vectors_whatever_the_partitions_and_none_of_too_few(lake: Lake
     few = PARAMS.model_copy(update={"min_tracks": PLAYED + 1})
     assert train_cold_start(run_at(lake), "recording", few).note == f"only {PLAYED} played tracks with features"
     assert vectors() == []
+
+
+def test_no_track_is_told_by_its_own_zero() -> None:
+    played = Played(np.hstack([TRUE[:PLAYED], np.zeros((PLAYED, 1))]), np.full(PLAYED, 9.0), *groups(PLAYED))
+    artist, genres, song = groups(PLAYED + UNPLAYED)
+    tracks = Tracks(CONTENT, np.full(len(CONTENT), 50.0), artist, genres, song)
+    known = np.arange(PLAYED)
+    ids = [row["track_id"] for row in TRACKS]
+    world = World(np.arange(len(ids)), ids, tracks, played, known, played.factors, played.plays)
+    params, choice = PARAMS.model_copy(update={"unplayed_weight": 0.5}), Choice("kernel", "log", 0.3)
+    first, second = np.arange(60, 70), np.arange(70, 80)
+    vectors = predicted(world, choice, params, np.arange(60, 85), (first, second))
+    for own, asked in ((first, np.arange(70, 85)), (second, first)):
+        training = Training.of(world.training, world.factors, world.plays, played, tracks.take(own), params)
+        expected = fit_map(training, choice, params.landmarks).predict(tracks.take(asked))
+        np.testing.assert_allclose(vectors[asked - 60], expected, atol=1e-5)
+    assert np.abs(expected).max() > 0.1
+
+
+def groups(n: int) -> tuple[Any, Ragged, Any]:
+    """Artists, no genres, and songs of the first n tracks."""
+    return np.arange(n) % 12, Ragged(np.zeros(0, np.int64), np.zeros(n + 1, np.int64)), np.arange(n)
