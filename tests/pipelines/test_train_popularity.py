@@ -24,7 +24,7 @@ PARAMS = PopularityParams(
     features=FEATURES,
     boosted=BOOSTED,
     network=NETWORK,
-    training=TRAINING,
+    training=TRAINING.model_copy(update={"epochs": 12, "schedule": "constant"}),
 )
 UNKNOWN = 7
 
@@ -83,7 +83,7 @@ def test_the_best_model_predicts_every_track(
     before = run.lakehouse.version("gold.popularity_evaluation")
     train_popularity(run, PARAMS.model_copy(update={"use_saved": True}), tmp_path)
     again = read(run, "gold.popularity").sort_values("track_id", ignore_index=True)
-    assert again.to_dict("records") == rows.to_dict("records")
+    pd.testing.assert_frame_equal(again, rows)
     assert run.lakehouse.version("gold.popularity_evaluation") == before
 
     # Of other features than today's it is refused, and the tables stay.
