@@ -119,6 +119,7 @@ def cold_scores(case: Case, weights: Matrix, held: Ints, users: Matrix, items: M
     plays = np.where(weights.any(axis=0), case.plays, 0.0)
     params = ColdStartParams()
     asked = case.song[held]
+    choice = Choice("artist")
     scores = {}
     for method in ("als_content", "content alone", "artist mean"):
         tracks, played = case.tracks, Played(items, plays, case.artist, case.genres, case.song)
@@ -128,7 +129,7 @@ def cold_scores(case: Case, weights: Matrix, held: Ints, users: Matrix, items: M
         learned, unplayed = tracks.take(known), tracks.take(case.unplayed[: params.unplayed])
         if method == "artist mean":
             choice = Choice("artist")
-        else:
+        elif method == "als_content":
             choice, _ = choose_map(
                 learned, factors, counts, played, unplayed, users, params, make_logger(f"fold {fold}")
             )

@@ -67,7 +67,7 @@ def main(root: str, config: Path, day: str, metrics: str, ks: str, json_path: Pa
     params = settings.knn.model_copy(update={"k": max(cuts)})
     known = fit_knn(over_matrix, params).withColumnRenamed("neighbours", "items")
     rows.append(_figures("knn (plays)", next_in_neighbours(nexts, known, cuts), cuts))
-    for name, metric, weights in _settings([_metric(name) for name in metrics.split(",")]):
+    for name, metric, weights in _settings([_metric(name) for name in metrics.split(",")], settings.content.metric):
         own = ContentParams(metric=metric, weights=weights)
         started = time.perf_counter()
         row = _figures(f"{metric} {name}", content_trial(scaler, features, nexts, own, cuts), cuts)
@@ -83,16 +83,16 @@ def _metric(name: str) -> Distance:
     return ContentParams.model_validate({"metric": name.strip()}).metric
 
 
-def _settings(metrics: list[Distance]) -> Iterator[tuple[str, Distance, GroupWeights]]:
-    """All groups alike, each alone, all but each, and text or year heavier."""
+def _settings(metrics: list[Distance], usual: Distance) -> Iterator[tuple[str, Distance, GroupWeights]]:
+    """Each metric with all groups alike; with the usual one each group alone, all but each, and each at 2."""
     plain = dict.fromkeys(_GROUPS, 1.0)
-    tried = {"all": plain}
-    tried |= {f"{group} only": dict.fromkeys(_GROUPS, 0.0) | {group: 1.0} for group in _GROUPS}
-    tried |= {f"without {group}": plain | {group: 0.0} for group in _GROUPS}
-    tried |= {f"{group} × 2": plain | {group: 2.0} for group in _GROUPS}
     for metric in metrics:
-        for name, weights in tried.items():
-            yield name, metric, GroupWeights(**weights)
+        yield "all", metric, GroupWeights(**plain)
+    tried = {f"{group} only": dict.fromkeys(_GROUPS, 0.0) | {group: 1.0} for group in _GROUPS}
+    tried |= {f"without {group}": plain | {group: 0.0} for group in _GROUPS}
+    tried |= {f"{group} at 2": plain | {group: 2.0} for group in _GROUPS}
+    for name, weights in tried.items():
+        yield name, usual, GroupWeights(**weights)
 
 
 def _popular(data: TrainingData, features: DataFrame, k: int) -> DataFrame:

@@ -52,12 +52,15 @@ def batch_playlists(
         near_songs = Ragged(flat["near"], flat["near_starts"])
         for batch in batches:
             lists = {name: read_lists(batch[name]) for name in _LISTS}
+            rows = []
             for place, user_idx in enumerate(batch["user_idx"].to_pylist()):
                 own = {name: values[place] for name, values in lists.items()}
                 taste = taste_of(user_idx, own, all_songs, salt)
                 made = list(listener_playlists(taste, all_songs, near_songs.__getitem__, params))
                 if made:
-                    yield _rows(user_idx, taste, made)
+                    rows.append(_rows(user_idx, taste, made))
+            if rows:
+                yield from pa.Table.from_batches(rows).combine_chunks().to_batches()
 
     return listeners.select("user_idx", *_LISTS).mapInArrow(make, PLAYLIST_ROWS)
 

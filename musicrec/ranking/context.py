@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import Field
 from pyspark.sql import Column, DataFrame
@@ -64,7 +65,7 @@ class _Habits:
     ----------
     listeners : DataFrame (user_idx, own array<double> shares of the parts, plays_in array<long>, artists array<int>
         ascending, counts array<double> of artist and part, laid end to end).
-    affinity : [item_idx × 4] of every item that has an artist or was played, 1 for the others.
+    affinity : [item_idx × 4], 1 for an item of which nothing is known.
     artist_of : [item_idx], −1 where there is none.
     """
 
@@ -85,7 +86,7 @@ def context_lists(lists: DataFrame, plays: DataFrame, items: DataFrame, params: 
     ----------
     lists : DataFrame (user_idx int, items array<int>), best first, one row a listener.
     plays : DataFrame (user_idx, item_idx, listened_at), one row a listen, before the time of the lists.
-    items : DataFrame (item_idx int, artist_idx int or null).
+    items : DataFrame (item_idx int, artist_idx int or null), every item.
     params : settings.
 
     Returns
@@ -188,13 +189,13 @@ def _habits(plays: DataFrame, items: DataFrame, params: ContextParams) -> _Habit
     # Rounded, since a sum of floats depends on the order of its terms, hence on the partitions.
     expected = [F.round(F.sum(total * F.col(f"s{p}")), 6).alias(f"e{p}") for p in range(len(PARTS))]
     of_items = joined.groupBy("item_idx").agg(*observed, *expected).toArrow()
-    facts = items.select(F.col("item_idx").cast("int"), F.col("artist_idx").cast("int")).dropna().toArrow()
+    facts = items.select(F.col("item_idx").cast("int"), F.col("artist_idx").cast("int")).toArrow()
     observed_of, expected_of = (
         np.column_stack([of_items[f"{kind}{p}"].to_numpy() for p in range(len(PARTS))]) for kind in "ce"
     )
     artist_of, affinity = item_affinity(
         facts["item_idx"].to_numpy(),
-        facts["artist_idx"].to_numpy(),
+        pc.fill_null(facts["artist_idx"], -1).to_numpy(),
         of_items["item_idx"].to_numpy(),
         observed_of,
         expected_of,
@@ -221,7 +222,7 @@ def item_affinity(
 
     Parameters
     ----------
-    item_idx, artist_idx : side by side, the items that have an artist.
+    item_idx, artist_idx : side by side, every item and its artist, −1 where it has none.
     played : item_idx with plays; observed, expected : theirs in each part [played × 4].
     smoothing : κ.
     """

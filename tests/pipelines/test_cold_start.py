@@ -146,12 +146,11 @@ def test_the_shelf_offers_each_listener_the_best_of_what_no_one_has_played(lake:
 
 def test_no_shelf_where_als_is_newer_or_none_is_wanted(lake: Lakehouse) -> None:
     assert rows_at(lake, n=0) is None
+    assert lake.read("ops.models").count() == 1
     model = lake.read("ops.models").collect()[0]
     newer = {**model.asDict(), "model": "als", "trained_at": NOW + timedelta(hours=1)}
     lake.append_rows("ops.models", [tuple(newer[name] for name in TABLES["ops.models"].columns)])
     assert rows_at(lake) is None
-    train_cold_start(run_at(lake, NOW + timedelta(hours=2)), "recording", PARAMS)
-    assert rows_at(lake) is not None
 
 
 def test_the_same_vectors_whatever_the_partitions_and_none_of_too_few(lake: Lakehouse) -> None:
@@ -166,4 +165,3 @@ def test_the_same_vectors_whatever_the_partitions_and_none_of_too_few(lake: Lake
     few = PARAMS.model_copy(update={"min_tracks": PLAYED + 1})
     assert train_cold_start(run_at(lake), "recording", few).note == f"only {PLAYED} played tracks with features"
     assert vectors() == []
-    assert rows_at(lake) is None

@@ -20,7 +20,10 @@ from pyspark.sql import functions as F
 from musicrec import tune as tune_job
 from musicrec.config import load_config, value_at
 from musicrec.errors import MusicrecError
+from musicrec.evaluation.judged import Judged
+from musicrec.evaluation.splits import relevant_items
 from musicrec.io.runs import Run
+from musicrec.io.study_log import Scores
 from musicrec.io.tables import Lakehouse
 from musicrec.logs import make_logger
 from musicrec.models.als.params import AlsParams
@@ -31,7 +34,7 @@ from musicrec.pipelines.tuning.fusion_trials import Parts, judge_fusion
 from musicrec.pipelines.tuning.knn_trials import judge_knn
 from musicrec.pipelines.tuning.settings import TuneParams
 from musicrec.pipelines.tuning.study import Outcome
-from musicrec.pipelines.tuning.validation import Validation, validations
+from musicrec.pipelines.tuning.validation import Validation, together, validations
 from musicrec.ranking.fusion import HybridParams
 from musicrec.schemas import TABLES
 from musicrec.transforms.interactions import InteractionParams
@@ -91,7 +94,9 @@ def silver(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Sil
     }
     for name, made in tables.items():
         missing = {column: of for column, of in TABLES[name].columns.items() if column not in made.columns}
-        lake.overwrite(name, made.withColumns({column: F.lit(None).cast(of) for column, of in missing.items()}))
+        lake.overwrite(
+            name, made.coalesce(1).withColumns({column: F.lit(None).cast(of) for column, of in missing.items()})
+        )
     log = make_logger("tuning")
     return Silver(Run(lake, "tuning", "tune", datetime(2026, 1, 1, tzinfo=UTC), 7, log, AS_OF), rows)
 
@@ -134,13 +139,26 @@ def test_side_by_side_and_one_by_one_give_the_same_figures(silver: Silver, perio
     own = AlsParams(rank=4, iterations=3, regularization=0.02)
     other = own.model_copy(update={"rank": 6, "alpha": 1.0})
     wrong = own.model_copy(update={"regularization": 1e9})
-    found = judge_both(silver, periods, [(0, own), (3, other), (4, wrong)], TuneParams(periods=2))
+    found = judge_both(silver, periods[:1], [(0, own), (3, other), (4, wrong)], TuneParams())
     assert "penalties that leave vectors above 0" in found[2].error
     assert found[0].scores is not None
     assert found[1].scores is not None
     assert not np.array_equal(found[0].scores.values, found[1].scores.values)
-    again = TuneParams(shelf="again")
-    judge_both(silver, silver.periods(again), [(0, own)], again)
+    judge_both(silver, [again(periods[0])], [(0, own)], TuneParams(shelf="again"))
+
+
+def again(period: Validation) -> Validation:
+    """The same for the other shelf."""
+    relevant = relevant_items(period.plays, period.data.heard, "again")
+    relevant = relevant.withColumn("candidates", F.lit(ITEMS).cast("long")).persist()
+    return replace(period, relevant=relevant, judged=Judged.collect(relevant))
+
+
+def test_a_listener_of_two_periods_counts_by_their_mean() -> None:
+    parts = [Scores(np.array([1, 4]), np.array([0.5, 0.25])), Scores(np.array([0, 4]), np.array([1.0, 0.75]))]
+    found = together(parts)
+    assert found.users.tolist() == [0, 1, 4]
+    assert found.values.tolist() == [1.0, 0.5, 0.5]
 
 
 def test_neighbours_are_judged_by_what_was_played_next_both_ways(silver: Silver, periods: list[Validation]) -> None:
@@ -217,7 +235,7 @@ def told(silver: Silver, tmp_path: Path) -> Iterator[Command]:
 
 
 def test_the_job_writes_a_preset_and_its_books_and_goes_on_from_what_is_there(
-    silver: Silver, told: Command, monkeypatch: pytest.MonkeyPatch
+    silver: Silver, periods: list[Validation], told: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tune(told)
     assert told.out is not None
@@ -238,6 +256,7 @@ def test_the_job_writes_a_preset_and_its_books_and_goes_on_from_what_is_there(
     assert "2014-06-04 00:00 to 2014-06-05 00:00" in text
     assert f"best {judged[best]:.4f}, as configured {judged[0]:.4f}" in text
     # It is finished: nothing is fitted again, and it says the same.
+    monkeypatch.setattr(tune_job, "validations", validations_as_read(silver, periods))
     refused = replace(tune_job.MODELS["als"], judge=lambda *_: pytest.fail("judged again"))
     monkeypatch.setitem(tune_job.MODELS, "als", refused)
     tune(told)
@@ -247,7 +266,20 @@ def test_the_job_writes_a_preset_and_its_books_and_goes_on_from_what_is_there(
         tune(replace(told, overrides=(*told.overrides, "als.steps=2")))
 
 
-def test_a_study_of_failures_only_is_an_error_and_a_wrong_name_too(silver: Silver, told: Command) -> None:
+def validations_as_read(silver: Silver, periods: list[Validation]) -> Any:
+    """The last period that was made already, of the same versions of the tables."""
+
+    def read(run: Run, *_: object) -> list[Validation]:
+        run.lakehouse.versions_read.update(silver.run.lakehouse.versions_read)
+        return periods[:1]
+
+    return read
+
+
+def test_a_study_of_failures_only_is_an_error_and_a_wrong_name_too(
+    silver: Silver, periods: list[Validation], told: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tune_job, "validations", validations_as_read(silver, periods))
     assert told.space is not None
     told.space.write_text("[als]\nregularization = [1e9, 1e10]\n")
     overrides = (*told.overrides, "als.regularization=1e11", "tune.trials=2")

@@ -23,9 +23,9 @@ from musicrec.models.cold_start.inputs import (
 from musicrec.models.cold_start.params import ColdStartParams
 from musicrec.models.cold_start.regress import KernelRidge, Ridge
 
-_PENALTIES = {"ridge": (3.0, 30.0, 100.0, 300.0), "kernel": (0.3, 1.0, 3.0)}
+_PENALTIES = {"ridge": (3.0, 30.0, 100.0, 300.0), "kernel": (0.3, 1.0)}
 # γ times the number of columns: their variance is 1, so two tracks are about e^(−2 × this) alike.
-_WIDTHS = (0.5, 1.0, 2.0)
+_WIDTHS = (0.5, 1.0)
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,6 @@ class ColdStartParams(Params):
     folds: int = Field(default=5, ge=2)
     cv_tracks: int = Field(default=20_000, ge=100)
     shrinkage: float = Field(default=1.0, gt=0)
-    unplayed: int = Field(default=4000, ge=0)
+    unplayed: int = Field(default=2000, ge=0)
     unplayed_weight: float = Field(default=0.5, ge=0)
     landmarks: int = Field(default=1000, ge=10)
