@@ -33,7 +33,7 @@ SMALL = (
     "sequences.stride=5",
     "recommend.depth=30",
     "evaluate.max_listeners=7",
-    "ranker.enabled=false",
+    "ranker.enabled=false",  # it would fit its retrievers for a window that no night ended before
 )
 Rows = list[dict[str, Any]]
 
