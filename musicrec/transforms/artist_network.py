@@ -104,18 +104,18 @@ def pair_lifts(
     )
     contents = kept.groupBy("kind", "basket").agg(F.array_sort(F.collect_list("artist_key")).alias("artists"))
     first = contents.select("kind", F.posexplode("artists").alias("place", "artist_key"), "artists")
-    # From itself on: how often an artist meets itself is in how many baskets it is.
-    rest = F.explode(F.slice("artists", F.col("place") + 1, F.size("artists"))).alias("other_key")
+    rest = F.explode(F.slice("artists", F.col("place") + 2, F.size("artists"))).alias("other_key")
     met = first.select("kind", "artist_key", rest).groupBy("kind", "artist_key", "other_key")
-    counted = met.agg(F.count("*").alias("together")).where(F.col("together") >= support)
-    own = counted.where("artist_key = other_key").withColumnRenamed("together", "n")
-    return _lifts(counted.where("artist_key < other_key"), own, of_kind, shrinkage)
+    pairs = met.agg(F.count("*").alias("together")).where(F.col("together") >= support)
+    # Counted from the few rows of the baskets: from the many pairs it would make them all once more.
+    own = kept.groupBy("kind", "artist_key").agg(F.count("*").alias("n"))
+    return _lifts(pairs, own, of_kind, shrinkage)
 
 
 def _lifts(pairs: DataFrame, own: DataFrame, of_kind: DataFrame, shrinkage: float) -> DataFrame:
-    other = own.select("kind", "other_key", F.col("n").alias("other_n"))
+    other = own.select("kind", F.col("artist_key").alias("other_key"), F.col("n").alias("other_n"))
     joined = (
-        pairs.join(own.select("kind", "artist_key", "n"), ["kind", "artist_key"], "inner")
+        pairs.join(own, ["kind", "artist_key"], "inner")
         .join(other, ["kind", "other_key"], "inner")
         .join(F.broadcast(of_kind), "kind", "inner")
     )
