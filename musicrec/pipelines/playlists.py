@@ -30,6 +30,9 @@ Ints = NDArray[np.int64]
 
 _CONTENT = "content"
 
+# Files of a day's playlists, for each core.
+_PARTS_A_CORE = 4
+
 
 class PlaylistsParams(ListenerPlaylistParams):
     """How the playlists of the week are made.
@@ -63,37 +66,53 @@ def build_playlists(run: Run, item: ItemKind, interaction: InteractionParams, pa
     """
     if item != "recording":
         return Stage(0, 0, f"items are of kind {item}: no playlists")
-    lake = run.lakehouse
-    model = load_models(run, (params.model,))[params.model]
     data = training_data(run, item, interaction, read_often=False)
     week = week_start(run.day, params.weekday)
-    users = data.users
-    if lake.exists("gold.playlists"):
-        made = lake.read("gold.playlists", is_input=False)
-        made = made.where((F.col("as_of") >= F.lit(week)) & (F.col("as_of") < F.lit(run.day)))
-        users = users.join(made.select("user_id").distinct(), "user_id", "left_anti")
-    users = users.persist()
+    users = _without_playlists(run, data.users, week).persist()
     listeners = users.count()
     if not listeners:
         return Stage(data.users.count(), 0, f"the playlists of the week from {week} stay")
+    model = load_models(run, (params.model,))[params.model]
     heard = data.heard.join(users.select("user_idx"), "user_idx", "left_semi")
     played = data.popular.select("item_idx")
     offered = top_n(model, heard, params.depth, "discover", allowed_items=played)
     numbers = _collect_numbers(run)
-    tastes = _tastes(run, heard, offered)
     salt = (run.seed << 20) + week.toordinal()
-    rows = batch_playlists(tastes, numbers.songs, numbers.near, params, salt)
-    named = _named(run, rows, numbers, data, users)
-    named = named.withColumns({"as_of": F.lit(run.day), "run_id": F.lit(run.run_id)})
-    # In the order of listeners, so that an app that asks for one reads few row groups.
-    ordered = named.repartitionByRange("user_id").sortWithinPartitions("user_id", "playlist", "position")
-    lake.overwrite("gold.playlists", ordered, where=f"as_of = '{run.day}'")
+    rows = batch_playlists(_tastes(run, heard, offered), numbers.songs, numbers.near, params, salt)
+    playlists, rows_out = _write(run, _named(run, rows, numbers, data), users)
     users.unpersist()
-    written = lake.read("gold.playlists", is_input=False).where(F.col("as_of") == F.lit(run.day))
-    rows_out, playlists = written.agg(F.count("*"), F.count_if(F.col("position") == 1)).collect()[0]
     run.metric("listeners", listeners)
     run.metric("playlists", playlists)
     return Stage(listeners, rows_out, f"{playlists:,} playlists of {listeners:,} listeners")
+
+
+def _without_playlists(run: Run, users: DataFrame, week: date) -> DataFrame:
+    """(user_idx, user_id) of the listeners for whom no earlier night of the week made playlists."""
+    lake = run.lakehouse
+    if not lake.exists("gold.playlists"):
+        return users.select("user_idx", "user_id")
+    made = lake.read("gold.playlists", is_input=False)
+    made = made.where((F.col("as_of") >= F.lit(week)) & (F.col("as_of") < F.lit(run.day)))
+    lacking = users.join(made.select("user_id").distinct(), "user_id", "left_anti")
+    return lacking.select("user_idx", "user_id")
+
+
+def _write(run: Run, rows: DataFrame, users: DataFrame) -> tuple[int, int]:
+    """Replace the day's rows; gives how many playlists and rows they are.
+
+    In the order of listeners, so that an app that asks for one reads few row groups. Listeners are put in ranges, not
+    rows: to find ranges of rows Spark would make them twice.
+    """
+    lake = run.lakehouse
+    parts = lake.spark.sparkContext.defaultParallelism * _PARTS_A_CORE
+    ranged = users.repartitionByRange(parts, "user_id").withColumn("part", F.spark_partition_id())
+    joined = rows.join(ranged, "user_idx", "inner").repartition(parts, "part")
+    joined = joined.sortWithinPartitions("user_id", "playlist", "position")
+    marks = {"as_of": F.lit(run.day), "run_id": F.lit(run.run_id)}
+    lake.overwrite("gold.playlists", joined.withColumns(marks), where=f"as_of = '{run.day}'")
+    written = lake.read("gold.playlists", is_input=False).where(F.col("as_of") == F.lit(run.day))
+    counts = written.agg(F.count_if(F.col("position") == 1), F.count("*")).collect()[0]
+    return counts[0], counts[1]
 
 
 def week_start(day: date, weekday: Weekday) -> date:
@@ -160,7 +179,7 @@ def _near(run: Run, songs: Songs, track_idx: Ints) -> Ragged:
     return near_lists(asking, _ints(found["rank"]), np.where(by_item >= 0, by_item, by_track), len(songs))
 
 
-def _named(run: Run, rows: DataFrame, numbers: _Numbers, data: TrainingData, users: DataFrame) -> DataFrame:
+def _named(run: Run, rows: DataFrame, numbers: _Numbers, data: TrainingData) -> DataFrame:
     """The rows with ids, names and reasons in place of numbers; a song is called as its recording is, if it has one."""
     spark, songs = run.lakehouse.spark, numbers.songs
     track = np.where(songs.track >= 0, numbers.track_idx[songs.track] if len(numbers.track_idx) else -1, -1)
@@ -183,7 +202,7 @@ def _named(run: Run, rows: DataFrame, numbers: _Numbers, data: TrainingData, use
     names = names.persist()
     by = names.select(F.col("song").alias("because"), F.concat_ws(" - ", "artist", "title").alias("_by"))
     joined = rows.join(F.broadcast(names), "song", "inner").join(F.broadcast(by), "because", "left")
-    return joined.join(users.select("user_idx", "user_id"), "user_idx", "inner").withColumn("reason", _reason())
+    return joined.withColumn("reason", _reason())
 
 
 def _reason() -> Any:

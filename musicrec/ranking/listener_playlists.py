@@ -9,7 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from musicrec.ranking.playlist import Candidates, PlaylistParams, Source, in_smooth_order, join_sources, pick_songs
+from musicrec.ranking.playlist import (
+    Candidates,
+    PlaylistParams,
+    Source,
+    in_smooth_order,
+    interleave,
+    join_sources,
+    pick_songs,
+)
 from musicrec.ranking.songs import Songs
 
 Floats = NDArray[np.float64]
@@ -32,14 +40,14 @@ class ListenerPlaylistParams(PlaylistParams):
     ----------
     familiar_share : share of the daily jams, and of a decade's, that the listener has played; the rest is near it.
     loved_songs : the songs that the listener played most, by whose sound others are found.
-    sound_weight : the say of what sounds near, beside that of the model, which is 1.
+    sound_share : share of what is new to the listener that is found by its sound, the rest by the model.
     decades : playlists of so many of the listener's decades.
     shortest : a decade's playlist with fewer songs is not made.
     """
 
     familiar_share: float = Field(default=0.6, ge=0, le=1)
     loved_songs: int = Field(default=10, ge=0)
-    sound_weight: float = Field(default=0.5, ge=0)
+    sound_share: float = Field(default=0.3, ge=0, le=1)
     decades: int = Field(default=2, ge=0)
     shortest: int = Field(default=10, ge=1)
 
@@ -133,25 +141,23 @@ def near_loved(taste: Taste, near: Near, most: int) -> list[Source]:
 
 def loved_and_new(taste: Taste, near: Near, params: ListenerPlaylistParams) -> tuple[Candidates, Candidates, Ints]:
     """What the listener loves, what is new to them (source 0 by sound, 1 by the model), and the song that each of the
-    new was found by, −1 for none."""
+    new was found by, −1 for none.
+
+    What is found by its sound and by the model take turns, since many of the first nobody has played: in no joining of
+    ranks would they come before all that the model offers.
+    """
     order = weighted_draw(taste.plays, taste.draw)
-    none = np.zeros(0, np.int64)
     loved = join_sources([Source(taste.played[order], 1.0, LOVED)], taste.hidden)
     not_new = np.concatenate([taste.played, taste.hidden])
     sources = near_loved(taste, near, params.loved_songs)
     like = join_sources(sources, not_new)
-    new = join_sources(
-        [Source(like.songs, params.sound_weight, SOUND), Source(taste.offered, 1.0, TASTE)],
-        not_new,
-    )
-    found_by = np.array([sources[source].because for source in like.source.tolist()], np.int64)
-    because = np.full(len(new.songs), -1, np.int64)
-    by_sound = new.source == 0
-    if by_sound.any():
-        sorting = np.argsort(like.songs, kind="stable")
-        at = np.searchsorted(like.songs[sorting], new.songs[by_sound])
-        because[by_sound] = found_by[sorting][at]
-    return loved, new, because if len(because) else none
+    offered = taste.offered[~np.isin(taste.offered, not_new)]
+    ranked, by_sound = interleave(like.songs, offered, params.sound_share)
+    found_by = np.full(len(ranked), -1, np.int64)
+    found_by[by_sound] = [sources[source].because for source in like.source.tolist()]
+    first = np.sort(np.unique(ranked, return_index=True)[1])
+    source = np.where(by_sound, 0, 1)[first]
+    return loved, Candidates(ranked[first], 1.0 / (1 + np.arange(len(first))), source), found_by[first]
 
 
 class _Builder:

@@ -67,6 +67,7 @@ def test_what_each_playlist_holds(seed: int, played: int, cap: int) -> None:
                 assert song in near(because)
     assert not set(made["discovery"].songs.tolist()) & set(own.played.tolist())
     assert len(made["daily-jams"].songs) == 20
+    assert played < 5 or cap < 2 or made["discovery"].kinds.count(SOUND) >= 4
     loved = sum(kind == LOVED for kind in made["daily-jams"].kinds)
     assert loved == min(12, loved_within(own, songs, cap))
     for name in list(made)[2:]:

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from musicrec.ranking.playlist import Source, in_smooth_order, join_sources, pick_minutes, pick_songs
+from musicrec.ranking.playlist import Source, in_smooth_order, interleave, join_sources, pick_minutes, pick_songs
 from musicrec.ranking.smooth_order import OrderParams
 from musicrec.ranking.songs import ItemRows, Songs, TrackRows, make_songs
 
@@ -69,6 +69,18 @@ def test_sources_are_joined_by_their_ranks() -> None:
     np.testing.assert_allclose(found.scores, [scores[song] for song in wanted])
     assert found.source.tolist() == [1, 1, 0]
     assert join_sources([], NOBODY).songs.tolist() == join_sources(sources, np.arange(10)).songs.tolist() == []
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 30), st.integers(0, 30), st.sampled_from([0.0, 0.3, 0.6, 1.0]))
+def test_lists_take_turns(first: int, second: int, share: float) -> None:
+    both, is_first = interleave(np.arange(first), np.arange(100, 100 + second), share)
+    assert both[is_first].tolist() == list(range(first))
+    assert both[~is_first].tolist() == list(range(100, 100 + second))
+    for length in range(1, len(both) + 1):
+        mine = int(is_first[:length].sum())
+        if mine < first and length - mine < second:
+            assert abs(mine - share * length) <= 1
 
 
 @settings(max_examples=60, deadline=None)
