@@ -217,11 +217,11 @@ def vector_scorer(model: EmbeddingModel, task: Task) -> Scorer:
 
 
 def _lstm(task: Task, settings: Settings, seed: int) -> Scorer:
-    return neural_models.lstm(task, params_of(neural_models.SequenceSettings, "lstm", settings), seed)
+    return neural_models.next_track(task, params_of(neural_models.LstmSettings, "lstm", settings), seed)
 
 
 def _attention(task: Task, settings: Settings, seed: int) -> Scorer:
-    return neural_models.attention(task, params_of(neural_models.AttentionSettings, "attention", settings), seed)
+    return neural_models.next_track(task, params_of(neural_models.AttentionSettings, "attention", settings), seed)
 
 
 def _ncf(task: Task, settings: Settings, seed: int) -> Scorer:

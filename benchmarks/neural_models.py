@@ -12,8 +12,9 @@ from benchmarks.tasks import Ints, Scorer, Scores, Sequences, Task
 from musicrec.errors import InputError
 from musicrec.logs import make_logger, progress
 from musicrec.models.blocks import Ragged
-from musicrec.models.neural.attention import AttentionModel, AttentionParams
-from musicrec.models.neural.lstm import LstmModel, LstmParams
+from musicrec.models.neural.attention import AttentionParams
+from musicrec.models.neural.kinds import make_model
+from musicrec.models.neural.lstm import LstmParams
 from musicrec.models.neural.next_track import NextTrackModel, vocabulary_of
 from musicrec.models.neural.presets import with_preset
 from musicrec.models.neural.sources import ArraySource
@@ -21,17 +22,19 @@ from musicrec.models.neural.training import TrainingParams, train
 from musicrec.padding import PAD_IDX
 from musicrec.params import Params
 
-# Listeners whose scores are made at a time.
-_USERS = 512
-
 
 class SequenceSettings(Params):
-    """A next-track model under a protocol: its shape, its training, and the plays in a window."""
+    """A next-track model under a protocol: its training, and the plays in a window; subclasses have its shape."""
+
+    training: TrainingParams = TrainingParams()
+    length: int = Field(default=50, ge=2)
+
+
+class LstmSettings(SequenceSettings):
+    """The LSTM."""
 
     preset: str = ""
     model: LstmParams = LstmParams()
-    training: TrainingParams = TrainingParams()
-    length: int = Field(default=50, ge=2)
 
     @model_validator(mode="before")
     @classmethod
@@ -39,10 +42,18 @@ class SequenceSettings(Params):
         return with_preset(values)
 
 
-def fit_next_track(task: Task, model: NextTrackModel, training: TrainingParams, length: int, seed: int) -> Scorer:
+class AttentionSettings(SequenceSettings):
+    """The self-attention model."""
+
+    model: AttentionParams = AttentionParams()
+
+
+def next_track(task: Task, settings: LstmSettings | AttentionSettings, seed: int) -> Scorer:
     """Train on the training sequences, stop by the validation item, and score by the histories."""
     if task.sequences is None:
         raise InputError("--models", "models that need no order, since the protocol has none", "a sequence model")
+    training, length = settings.training, settings.length
+    model = make_model(task.items, settings.model, seed, by_plays(task))
     valid = task if task.sequences.valid is None else task.sequences.valid
     items, first_target = cut(task.sequences.train, length)
     lengths = (items != PAD_IDX).sum(axis=1)
@@ -86,28 +97,6 @@ def _scorer(model: NextTrackModel, sequences: Sequences, length: int) -> Scorer:
         return scores
 
     return score
-
-
-def lstm(task: Task, settings: SequenceSettings, seed: int) -> Scorer:
-    """The LSTM."""
-    torch.manual_seed(seed)
-    model = LstmModel(task.items, settings.model, by_plays(task))
-    return fit_next_track(task, model, settings.training, settings.length, seed)
-
-
-class AttentionSettings(Params):
-    """As `SequenceSettings`."""
-
-    model: AttentionParams = AttentionParams()
-    training: TrainingParams = TrainingParams()
-    length: int = Field(default=50, ge=2)
-
-
-def attention(task: Task, settings: AttentionSettings, seed: int) -> Scorer:
-    """The self-attention model."""
-    torch.manual_seed(seed)
-    model = AttentionModel(task.items, settings.model, by_plays(task))
-    return fit_next_track(task, model, settings.training, settings.length, seed)
 
 
 def by_plays(task: Task) -> Ints:

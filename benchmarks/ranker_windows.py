@@ -81,22 +81,14 @@ def collected(run: Run, job: RankerJob, start: datetime, end: datetime) -> Colle
     return Collected(judgements, items, Examples(wide, labels.values.astype(np.int8), np.diff(labels.starts)))
 
 
-def ranked_ndcg(window: Collected, scores: Floats, at: int = 10) -> Floats:
-    """NDCG of each listener with these scores of the candidates [listeners]."""
-    return _ndcg(_in_order(window.items, scores), window.judgements.relevant, at)
-
-
-def list_ndcg(lists: Ragged, relevant: Ragged, at: int = 10) -> Floats:
-    """NDCG of each listener's list [listeners]."""
-    return _ndcg(lists, relevant, at)
-
-
-def _in_order(items: Ragged, scores: Floats) -> Ragged:
+def in_order(items: Ragged, scores: Floats) -> Ragged:
+    """Candidates by their scores, best first, then by item_idx."""
     order = np.lexsort((items.values, -scores.round(6), items.rows))
     return Ragged(items.values[order], items.starts)
 
 
-def _ndcg(lists: Ragged, relevant: Ragged, at: int) -> Floats:
+def list_ndcg(lists: Ragged, relevant: Ragged, at: int = 10) -> Floats:
+    """NDCG of each listener's list [listeners]."""
     ranks = np.arange(len(lists.values)) - lists.starts[lists.rows]
     hit = np.isin((lists.rows << 32) | lists.values, (relevant.rows << 32) | relevant.values)
     gains = np.where(hit & (ranks < at), 1.0 / np.log2(ranks + 2.0), 0.0)

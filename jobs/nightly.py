@@ -14,9 +14,16 @@ from musicrec.report import print_report
 @click.command()
 @with_job_options
 @click.option("--from", "first", metavar="STEP", help="Start here: the steps before it stand as they are.")
-def main(config: Path, as_of: str | None, overrides: tuple[str, ...], force: bool, first: str | None) -> None:
+def main(
+    config: Path,
+    as_of: str | None,
+    presets: tuple[Path, ...],
+    overrides: tuple[str, ...],
+    force: bool,
+    first: str | None,
+) -> None:
     """Run the whole nightly and print what it did."""
-    ended_with(lambda: run_steps(steps_from(first), config, as_of, overrides, force, report=print_report))
+    ended_with(lambda: run_steps(steps_from(first), config, as_of, overrides, force, print_report, presets))
 
 
 if __name__ == "__main__":

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,9 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 
 from musicrec.errors import ConfigError
 from musicrec.models.als.fit import AlsParams
+from musicrec.models.clusters.params import ClusterParams
+from musicrec.models.cold_start.params import ColdStartParams
+from musicrec.models.content import ContentParams
 from musicrec.models.knn.matrix import KnnParams
 from musicrec.models.neural.attention import AttentionParams
 from musicrec.models.neural.dot_bias import DotBiasParams
@@ -20,11 +21,16 @@ from musicrec.models.neural.ncf import NcfParams
 from musicrec.models.neural.presets import with_preset
 from musicrec.models.neural.training import PairTrainingParams, TrainingParams
 from musicrec.models.pca.fit import PcaParams
+from musicrec.models.popularity.params import PopularityParams
 from musicrec.models.ranker.params import RankerParams
 from musicrec.params import Params
+from musicrec.pipelines.analyse import AnalysesParams
+from musicrec.pipelines.playlists import PlaylistsParams
 from musicrec.pipelines.settings import EvaluateParams, NeuralParams, RecommendParams, ShelfHybrids
 from musicrec.pipelines.similar import SimilarParams
+from musicrec.pipelines.tuning.settings import TuneParams
 from musicrec.spark import SparkParams
+from musicrec.toml_values import check_keys, merged, put, read_toml, toml_value, unknown_key
 from musicrec.transforms.interactions import InteractionParams
 from musicrec.transforms.listens import ListenRules
 from musicrec.transforms.sequences import SequenceParams
@@ -139,64 +145,86 @@ class Config(Params):
     knn: KnnParams = KnnParams()
     similar: SimilarParams = SimilarParams()
     ranker: RankerParams = RankerParams()
+    popularity: PopularityParams = PopularityParams()
+    clusters: ClusterParams = ClusterParams()
+    cold_start: ColdStartParams = ColdStartParams()
+    content: ContentParams = ContentParams()
     hybrid: ShelfHybrids
     recommend: RecommendParams = RecommendParams()
+    playlists: PlaylistsParams = PlaylistsParams()
     evaluate: EvaluateParams = EvaluateParams()
+    analyses: AnalysesParams = AnalysesParams()
+    tune: TuneParams = TuneParams()
 
 
-def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
+def load_config(path: Path, overrides: Sequence[str] = (), presets: Sequence[Path] = ()) -> Config:
     """Read and check a configuration.
 
     Parameters
     ----------
     path : of the TOML file.
+    presets : TOML files with some of its keys, put over it one after the other.
     overrides : `key=value` with dotted keys; the value is read as TOML, else taken as text.
 
     Raises
     ------
     ConfigError : no such file, not TOML, an unknown key (named with the nearest known one) or a wrong value.
     """
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(path, "a configuration file", "no such file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(path, "TOML", str(error)) from None
+    values = read_toml(path, "a configuration file")
+    for preset in presets:
+        own = read_toml(preset, "a preset")
+        check_keys(own, list(known_keys()), preset)
+        values = merged(values, own)
     for override in overrides:
         key, equals, value = override.partition("=")
         if not equals or not key.strip():
             raise ConfigError(f"--set {override}", "key=value", "no '='" if key.strip() else "no key")
-        _put(values, key.strip().split("."), _toml_value(value.strip()), f"--set {override}")
+        put(values, key.strip().split("."), toml_value(value.strip()), f"--set {override}")
+    return _checked(values, " with ".join(str(file) for file in (path, *presets)))
+
+
+def with_values(config: Config, values: Mapping[str, Any], where: str) -> Config:
+    """The configuration with other values of some dotted keys.
+
+    Raises
+    ------
+    ConfigError : an unknown key or a wrong value; it names `where`.
+    """
+    changed = config.model_dump()
+    for key, value in values.items():
+        put(changed, key.split("."), value, where)
+    return _checked(changed, where)
+
+
+def value_at(config: Config, key: str) -> Any:
+    """A dotted key's value as JSON holds it; the weight of a list that is not named is 0.
+
+    Raises
+    ------
+    KeyError : there is no such key.
+    """
+    value: Any = config.model_dump(mode="json")
+    *sections, name = key.split(".")
+    for section in sections:
+        value = value[section]
+    return value.get(name, 0.0) if sections and sections[-1] == "weights" else value[name]
+
+
+def _checked(values: Mapping[str, Any], where: str) -> Config:
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        raise _explain(error, path) from None
+        raise _explain(error, where) from None
 
 
-def _toml_value(text: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
-
-
-def _put(values: dict[str, Any], key: list[str], value: Any, where: str) -> None:
-    for part in key[:-1]:
-        values = values.setdefault(part, {})
-        if not isinstance(values, dict):
-            raise ConfigError(where, f"a section named {part}", "a value of that name")
-    values[key[-1]] = value
-
-
-def _explain(error: ValidationError, path: Path) -> ConfigError:
+def _explain(error: ValidationError, where: str) -> ConfigError:
     """The first of pydantic's complaints as one line."""
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(key, list(known_keys()), n=1, cutoff=0.0)
-        return ConfigError(path, f"a known key (nearest: {near[0]})", f"unknown key {key}")
+        return unknown_key(key, list(known_keys()), where)
     found = "nothing" if first["type"] == "missing" else f"{first['input']!r}"
-    return ConfigError(f"{path}: {key}", first["msg"], found)
+    return ConfigError(f"{where}: {key}", first["msg"], found)
 
 
 def known_keys(model: type[BaseModel] = Config, prefix: str = "") -> Iterator[str]:
@@ -210,5 +238,6 @@ def known_keys(model: type[BaseModel] = Config, prefix: str = "") -> Iterator[st
 
 
 def settings_that_decide(config: Config) -> Mapping[str, Any]:
-    """What of the configuration can change a result: everything but where things are and how large the machine is."""
-    return config.model_dump(mode="json", exclude={"spark", "lakehouse", "sources"})
+    """What of the configuration can change a night's result: everything but where things are, how large the machine is
+    and how settings are searched for."""
+    return config.model_dump(mode="json", exclude={"spark", "lakehouse", "sources", "tune"})

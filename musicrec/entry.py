@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import sys
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -43,10 +44,12 @@ class Arguments:
 
 
 def job_command(step: str) -> click.Command:
-    """The command line of one job: `--config FILE [--as-of DATE] [--set key=value ...] [--force]`."""
+    """The command line of one job: `--config FILE [--as-of DATE] [--preset FILE] [--set key=value ...] [--force]`."""
 
-    def main(config: Path, as_of: str | None, overrides: tuple[str, ...], force: bool) -> None:
-        ended_with(lambda: run_steps([step], config, as_of, overrides, force))
+    def main(
+        config: Path, as_of: str | None, presets: tuple[Path, ...], overrides: tuple[str, ...], force: bool
+    ) -> None:
+        ended_with(lambda: run_steps([step], config, as_of, overrides, force, presets=presets))
 
     main.__doc__ = f"Run the job {step}."
     return click.command(name=step)(with_job_options(main))
@@ -58,6 +61,14 @@ def with_job_options(command: Callable[..., None]) -> Callable[..., None]:
     options = (
         click.option("--config", type=click.Path(path_type=Path), default=config, show_default=True, help="TOML file."),
         click.option("--as-of", help="Day, YYYY-MM-DD: only listens before its midnight (UTC) count."),
+        click.option(
+            "--preset",
+            "presets",
+            type=click.Path(path_type=Path),
+            multiple=True,
+            metavar="FILE",
+            help="TOML file with some keys, put over --config's; may be repeated.",
+        ),
         click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key; may be repeated."),
         click.option("--force", is_flag=True, help="Run even where nothing has changed."),
     )
@@ -82,6 +93,7 @@ def run_steps(
     overrides: tuple[str, ...],
     force: bool,
     report: Callable[[Lakehouse, Config, Sequence[Done]], None] | None = None,
+    presets: Sequence[Path] = (),
 ) -> None:
     """Run steps in order; each is kept in ops.runs, and one that fails leaves its tables as they were.
 
@@ -91,11 +103,9 @@ def run_steps(
     ------
     MusicrecError : of the first step that failed; the steps before it stand.
     """
-    config = load_config(config_path, overrides)
+    config = load_config(config_path, overrides, presets)
     day = parse_day(as_of)
-    now = datetime.now(UTC)
-    run_id = f"{now:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:6]}"
-    log = make_logger(run_id, as_json=os.environ.get("MUSICREC_LOG") == "json")
+    now, run_id, log = new_run()
     sources = Sources(config, config.lakehouse.files_folder / "staging" / run_id)
     try:
         # All that is to be taken in is found and checked before the first table is written.
@@ -117,6 +127,13 @@ def run_steps(
             report(Lakehouse(spark, config.lakehouse.root, config.lakehouse.catalog), config, done)
     finally:
         sources.close()
+
+
+def new_run() -> tuple[datetime, str, Logger]:
+    """When a run begins, its id and its log."""
+    now = datetime.now(UTC)
+    run_id = f"{now:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:6]}"
+    return now, run_id, make_logger(run_id, as_json=os.environ.get("MUSICREC_LOG") == "json")
 
 
 def parse_day(text: str | None) -> date | None:
@@ -159,14 +176,26 @@ def _run_step(run: Run, config: Config, sources: Sources, force: bool) -> Done:
             log.info("nothing to do", since=stage.note)
             return Done(run.job, stage, UP_TO_DATE, (datetime.now(UTC) - started).total_seconds())
         run.lakehouse.versions_read.clear()
+    return recorded(run, settings, lambda: STEPS[run.job](run, config, sources))
+
+
+def recorded(run: Run, settings: Mapping[str, Any], work: Callable[[], Stage]) -> Done:
+    """Do a job's work and keep it in the books; where it fails, its tables are as they were.
+
+    Parameters
+    ----------
+    settings : what the work is told, as ops.runs keeps it.
+    """
+    started = datetime.now(UTC)
+    log = run.log.bind(job=run.job)
     log.info("started", as_of=str(run.as_of))
     try:
         with run.lakehouse.unchanged_on_error():
-            stage = STEPS[run.job](run, config, sources)
+            stage = work()
     except InputError:
         raise
     except BaseException as error:
-        _record_failure(run, config, started, error, log)
+        _record_failure(run, settings, started, error, log)
         raise
     finally:
         run.lakehouse.spark.catalog.clearCache()
@@ -177,9 +206,12 @@ def _run_step(run: Run, config: Config, sources: Sources, force: bool) -> Done:
     return Done(run.job, stage, OK, seconds)
 
 
-def _record_failure(run: Run, config: Config, started: datetime, error: BaseException, log: Logger) -> None:
+def _record_failure(
+    run: Run, settings: Mapping[str, Any], started: datetime, error: BaseException, log: Logger
+) -> None:
     message = " ".join(f"{type(error).__name__}: {error}".split())[:2000]
-    log.error("failed", error=message[:300], restart=f"--from {run.job}")
+    again = {"restart": f"--from {run.job}"} if run.job in NIGHTLY else {}
+    log.error("failed", error=message[:300], **again)
     run.lakehouse.versions_written.clear()
     outcome = Outcome(FAILED, started, datetime.now(UTC), error=message)
-    record(run, settings_that_decide(config), outcome)
+    record(run, settings, outcome)

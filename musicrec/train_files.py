@@ -11,15 +11,14 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
-import torch
-from torch import distributed
 
 from musicrec.errors import MusicrecError
 from musicrec.logs import make_logger
-from musicrec.models.neural.processes import ALONE, Processes
+from musicrec.models.neural.processes import ALONE, one_of_several
 from musicrec.pipelines.sequence_job import run_job
 
 
@@ -27,19 +26,13 @@ from musicrec.pipelines.sequence_job import run_job
 @click.argument("folder", type=click.Path(path_type=Path))
 def main(folder: Path) -> None:
     """Train the job in FOLDER."""
-    processes = ALONE
-    if "RANK" in os.environ:
-        distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-        processes = Processes(distributed.get_rank(), distributed.get_world_size())
     log = make_logger("train_files")
-    try:
-        done = run_job(folder, log, processes)
-    except MusicrecError as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(error.exit_code)
-    finally:
-        if processes.world > 1:
-            distributed.destroy_process_group()
+    with one_of_several() if "RANK" in os.environ else nullcontext(ALONE) as processes:
+        try:
+            done = run_job(folder, log, processes)
+        except MusicrecError as error:
+            click.echo(f"error: {error}", err=True)
+            sys.exit(error.exit_code)
     if processes.rank == 0:
         last = done.history[done.best_epoch]
         rate, waited = round(last.events / last.seconds), round(last.waited, 4)

@@ -19,6 +19,7 @@ from musicrec.models.als.fold_in import fold_in
 from musicrec.models.knn.fit import fit_knn
 from musicrec.models.knn.matrix import KnnParams
 from musicrec.models.pca.fit import PcaParams, fit_pca
+from musicrec.ranking import smooth_order_kernels
 from musicrec.ranking.topn import top_n
 from musicrec.spark import build_session
 from musicrec.transforms.interactions import heard_items
@@ -44,6 +45,7 @@ def warm_up(spark: SparkSession) -> None:
     lists = top_n(als, heard, 5, "discover").persist()
     top_n(als, heard, 5, "again").count()
     _judge(lists, pairs)
+    smooth_order_kernels.warm_up()
     als.release()
 
 

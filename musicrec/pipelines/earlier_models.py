@@ -16,7 +16,7 @@ from musicrec.models.embedding import EmbeddingModel, ItemMatrix, collect_items
 from musicrec.pipelines.model_fits import ModelFits, SequenceFit
 from musicrec.transforms.interactions import InteractionParams, ItemKind
 
-_JOBS = {"als": "train_als", "pca": "train_pca", "lstm": "train_sequence"}
+_JOBS = {"als": "train_als", "pca": "train_pca", "lstm": "train_sequence", "content": "train_content"}
 _OTHER_JOB = "train_neural"
 
 
@@ -27,6 +27,7 @@ def settings_of(item: ItemKind, interaction: InteractionParams, fits: ModelFits)
         "als": shared | {"als": fits.als.model_dump(mode="json")},
         "pca": shared | {"pca": fits.pca.model_dump(mode="json")},
     }
+    settings["content"] = shared | {"content": fits.content.model_dump(mode="json")}
     for fit in fits.neural:
         own = {
             f"{fit.kind}.model": fit.model.model_dump(mode="json"),
@@ -48,16 +49,13 @@ def published_on(run: Run, day: date, settings: Mapping[str, Mapping[str, Any]])
     found: dict[str, EmbeddingModel] = {}
     for row in sorted(rows, key=lambda row: (row.trained_at, row.run_id)):
         name = row.model
-        is_vectors = row.user_vectors_version is not None
-        if (
-            is_vectors
-            and name in settings
-            and has_settings(run, row.run_id, _JOBS.get(name, _OTHER_JOB), settings[name])
-        ):
-            users = vectors_of(run, name, "models.user_vectors", row.user_vectors_version)
-            found[name] = EmbeddingModel(
-                name, users, vectors_of(run, name, "models.item_vectors", row.item_vectors_version)
-            )
+        if name not in settings or row.user_vectors_version is None:
+            continue
+        if not has_settings(run, row.run_id, _JOBS.get(name, _OTHER_JOB), settings[name]):
+            continue
+        users = vectors_of(run, name, "models.user_vectors", row.user_vectors_version)
+        items = vectors_of(run, name, "models.item_vectors", row.item_vectors_version)
+        found[name] = EmbeddingModel(name, users, items)
     return found
 
 

@@ -19,7 +19,7 @@ from musicrec.models.ranker.params import RankerParams
 from musicrec.pipelines.lists import SecondStage, candidate_lists, filled_list, spread_list, unpersist
 from musicrec.pipelines.model_fits import ModelFits
 from musicrec.pipelines.models_at import ModelsAt, models_at
-from musicrec.pipelines.ranking import RankerJob, Retrieval, content_vectors, learnt_ranker
+from musicrec.pipelines.ranking import RankerJob, stage_at
 from musicrec.pipelines.settings import PUBLISHED, RANKER, SHELVES, EvaluateParams, RecommendParams, Shelf, ShelfHybrids
 from musicrec.pipelines.training_data import TrainingData, midnight, training_data
 from musicrec.ranking.fusion import HybridParams
@@ -56,18 +56,18 @@ def evaluate(
     _, test = split_at(lake.read("silver.listens"), split)
     data = training_data(run, item, interaction, until=split)
     check_no_leak(data.plays, test)
-    tested = _sample(run, indexed_plays(test, item).select("user_idx", "item_idx"), params.max_listeners).persist()
+    tested = sample_listeners(
+        run, indexed_plays(test, item).select("user_idx", "item_idx"), params.max_listeners
+    ).persist()
     if tested.isEmpty():
         raise InputError("table silver.listens", f"listens from {split} on, to test with", "none")
     listeners = tested.select("user_idx").distinct().persist()
     folder = files / "evaluate"
-    models = models_at(run, data, item, interaction, fits, folder).of(listeners)
+    job = RankerJob(item, interaction, fits, ranker or RankerParams(), depth, folder / RANKER)
+    with_users = job.params.enabled and job.params.with_users
+    models = models_at(run, data, item, interaction, fits, folder, with_users=with_users).of(listeners)
     own = replace(data, heard=heard_items(data.interactions.join(listeners, "user_idx", "left_semi")).persist())
-    stage = None
-    if ranker is not None and ranker.enabled:
-        job = RankerJob(item, interaction, fits, ranker, depth, folder / RANKER)
-        content = content_vectors(run, data, item)
-        stage = Retrieval(own, models.neighbours, content, job).stage(learnt_ranker(run, job, split))
+    stage = stage_at(run, own, models, job) if job.params.enabled else None
     scores = [
         _judge(run, models, own, tested, hybrids.of(shelf), shelf, depth, params, stage, offered) for shelf in SHELVES
     ]
@@ -79,7 +79,7 @@ def evaluate(
     return Stage(tested.count(), written, note)
 
 
-def _sample(run: Run, tested: DataFrame, most: int) -> DataFrame:
+def sample_listeners(run: Run, tested: DataFrame, most: int) -> DataFrame:
     """The plays of at most `most` listeners, drawn by hash; of all for 0."""
     listeners = tested.select("user_idx").distinct()
     count = listeners.count() if most else 0
@@ -104,7 +104,7 @@ def _judge(
 ) -> DataFrame:
     """(shelf, model, metric, k, value, low, high, listeners) of one shelf."""
     relevant = relevant_items(tested, data.heard, shelf)
-    catalogue = _catalogue(data).persist()
+    catalogue = played_catalogue(data).persist()
     judged = with_candidates(relevant, data.heard, catalogue, shelf).persist()
     lists = candidate_lists(
         models.vectors,
@@ -133,7 +133,7 @@ def _judge(
     return scores.withColumn("shelf", F.lit(shelf))
 
 
-def _catalogue(data: TrainingData) -> DataFrame:
+def played_catalogue(data: TrainingData) -> DataFrame:
     """(item_idx, plays, artist_idx) of the items played in training."""
     plays = data.popular.select("item_idx", "plays")
     return plays.join(data.items.select("item_idx", "artist_idx"), "item_idx", "left")

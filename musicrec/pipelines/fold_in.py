@@ -5,14 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
-from deltalake import DeltaTable
-from deltalake.exceptions import TableNotFoundError
 
-from musicrec.errors import InputError, TableMissingError
+from musicrec.errors import InputError
+from musicrec.io.delta_rows import read_rows
 from musicrec.io.runs import Run
 from musicrec.models.als.fold_in import FoldIn, fold_in
 from musicrec.models.als.params import AlsParams
@@ -71,8 +68,8 @@ class ListenerLists:
 
     def __init__(self, root: str, item_kind: str, confidence: Confidence) -> None:
         self._confidence = confidence
-        rows = _read(root, "models.item_vectors", ["item_idx", "vector", "bias"], [("model", "=", "als")])
-        models = _read(root, "ops.models", ["trained_at", "params"], [("model", "=", "als")]).to_pylist()
+        rows = read_rows(root, "models.item_vectors", ["item_idx", "vector", "bias"], [("model", "=", "als")])
+        models = read_rows(root, "ops.models", ["trained_at", "params"], [("model", "=", "als")]).to_pylist()
         if not rows.num_rows or not models:
             raise InputError(f"table models.item_vectors at {root}", "vectors of the model als", "none")
         params = AlsParams.model_validate_json(max(models, key=lambda model: model["trained_at"])["params"])
@@ -124,7 +121,7 @@ def read_plays(root: str, item_kind: str, user_id: str) -> dict[str, float]:
     TableMissingError, InputError : no such table or listener.
     """
     wanted = [("item_kind", "=", item_kind), ("user_id", "=", user_id)]
-    rows = _read(root, "silver.interactions", ["item_id", "plays"], wanted)
+    rows = read_rows(root, "silver.interactions", ["item_id", "plays"], wanted)
     if not rows.num_rows:
         raise InputError(f"table silver.interactions at {root}", f"plays of the listener {user_id}", "none")
     return {row["item_id"]: float(row["plays"]) for row in rows.to_pylist()}
@@ -132,9 +129,9 @@ def read_plays(root: str, item_kind: str, user_id: str) -> dict[str, float]:
 
 def _names(root: str, item_kind: str) -> dict[int, tuple[str, str | None, str]]:
     """item_idx → item_id, title, artist."""
-    index = _read(root, "silver.item_index", ["item_id", "item_idx"], [("item_kind", "=", item_kind)])
+    index = read_rows(root, "silver.item_index", ["item_id", "item_idx"], [("item_kind", "=", item_kind)])
     columns = ["recording_id", "title", "artist_id", "artist_name"]
-    recordings = _read(root, "silver.recordings", columns, None)
+    recordings = read_rows(root, "silver.recordings", columns)
     facts: dict[str, tuple[str | None, str]] = {}
     for recording, title, artist_id, artist in zip(*(recordings[name].to_pylist() for name in columns), strict=True):
         if item_kind == "artist":
@@ -143,11 +140,3 @@ def _names(root: str, item_kind: str) -> dict[int, tuple[str, str | None, str]]:
             facts[recording] = (title, artist)
     pairs = zip(index["item_idx"].to_pylist(), index["item_id"].to_pylist(), strict=True)
     return {idx: (item, *facts.get(item, (None, ""))) for idx, item in pairs}
-
-
-def _read(root: str, name: str, columns: list[str], filters: list[tuple[str, str, Any]] | None) -> pa.Table:
-    location = f"{root}/{name.replace('.', '/')}"
-    try:
-        return DeltaTable(location).to_pyarrow_table(columns=columns, filters=filters)
-    except TableNotFoundError:
-        raise TableMissingError(name, location, "jobs/nightly.py") from None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from musicrec.errors import InputError
 from musicrec.evaluation.baselines import artist_popular_lists, own_top_lists, popular_lists
 from musicrec.io.runs import Run
 from musicrec.models.embedding import EmbeddingModel
@@ -76,6 +77,7 @@ def candidate_lists(
 
     if ranker is not None:
         second = ranker
+        check_retrievers(second.retrievers, makers)
         makers[RANKER] = lambda: second.order({name: of(name) for name in second.retrievers})
     members = [name for name, weight in hybrid.weights.items() if weight > 0 and name in makers]
     if wanted and wanted != HYBRID:
@@ -83,6 +85,13 @@ def candidate_lists(
     lists = {name: of(name) for name in (members if wanted else list(makers))}
     fused = fuse({name: lists[name] for name in members}, hybrid, depth)
     return {HYBRID: fused} if wanted else {**lists, HYBRID: fused}
+
+
+def check_retrievers(names: Iterable[str], makers: Mapping[str, object]) -> None:
+    """Raise InputError where a ranker's retriever has no lists."""
+    unknown = sorted(set(names) - makers.keys())
+    if unknown:
+        raise InputError("ranker.retrievers", f"some of {', '.join(sorted(makers))}", ", ".join(unknown))
 
 
 def list_makers(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from musicrec.models.als.params import AlsParams
+from musicrec.models.content import ContentParams
 from musicrec.models.knn.matrix import KnnParams
 from musicrec.models.neural.dot_bias import DotBiasParams
 from musicrec.models.neural.ncf import NcfParams
@@ -62,6 +63,7 @@ class ModelFits:
     lstm : of the sequence model that every nightly trains.
     others : of the neural models that the configuration names besides.
     knn : of the nearest neighbours, and knn_refit_days from one set of them to the next.
+    content : of the content model.
     """
 
     als: AlsParams
@@ -70,6 +72,7 @@ class ModelFits:
     others: tuple[SequenceFit | PairFit, ...] = ()
     knn: KnnParams = field(default_factory=KnnParams)
     knn_refit_days: int = 1
+    content: ContentParams = field(default_factory=ContentParams)
 
     @property
     def neural(self) -> tuple[SequenceFit | PairFit, ...]:

@@ -11,10 +11,12 @@ from pathlib import Path
 from pyspark.sql import DataFrame
 
 from musicrec.io.runs import Run
+from musicrec.models.content import CONTENT
 from musicrec.models.embedding import EmbeddingModel
 from musicrec.models.knn.fit import fit_knn
 from musicrec.models.neural.dot_bias import dot_bias_vectors
 from musicrec.models.neural.ncf import NcfParams
+from musicrec.pipelines.content import fit_content_model
 from musicrec.pipelines.earlier_models import neighbours_version, published_on, settings_of
 from musicrec.pipelines.fit_pairs import fit_pair_model
 from musicrec.pipelines.fit_sequence import fit_sequence_model
@@ -22,7 +24,7 @@ from musicrec.pipelines.fitting import fit_als_model, fit_pca_model
 from musicrec.pipelines.lists import Rerank, ncf_order
 from musicrec.pipelines.model_fits import ModelFits, PairFit, SequenceFit
 from musicrec.pipelines.publish import load_neighbours
-from musicrec.pipelines.settings import KNN, RERANKER, USER_KNN
+from musicrec.pipelines.settings import KNN, RERANKER
 from musicrec.pipelines.training_data import TrainingData, midnight
 from musicrec.transforms.interactions import InteractionParams, ItemKind
 
@@ -73,6 +75,8 @@ def models_at(
     fits: ModelFits,
     files: Path,
     wanted: Collection[str] | None = None,
+    *,
+    with_users: bool = False,
 ) -> ModelsAt:
     """Each model as of `data.until`.
 
@@ -82,11 +86,13 @@ def models_at(
     Parameters
     ----------
     files : folder for what fitting a neural model leaves behind.
-    wanted : names of the models; None for all but the neighbours of listeners.
+    wanted : names of the models; None for all.
+    with_users : find the neighbours of listeners too.
     """
-    makers: dict[str, Callable[[], EmbeddingModel]] = {
+    makers: dict[str, Callable[[], EmbeddingModel | None]] = {
         "als": lambda: fit_als_model(run, data, fits.als),
         "pca": lambda: fit_pca_model(run, data, fits.pca).embedding,
+        CONTENT: lambda: fit_content_model(run, data),
     }
     for fit in fits.neural:
         if fit.kind != RERANKER:
@@ -98,12 +104,14 @@ def models_at(
     standing = published_on(run, day, settings) if day and settings else {}
     fitted = sorted(makers.keys() - standing.keys())
     run.log.info("models", until=str(data.until), of_the_night_before=sorted(standing), fitted=fitted)
-    vectors = {name: standing[name] if name in standing else make() for name, make in makers.items()}
+    made = {name: standing[name] if name in standing else make() for name, make in makers.items()}
+    # Where no item is linked to a track, nothing is known of how the items sound.
+    vectors = {name: model for name, model in made.items() if model is not None}
     neighbours = None
     if wanted is None or KNN in wanted:
         neighbours = _neighbours(run, data, day, item, interaction, fits)
     rerank = _reranker(run, data, fits, files) if wanted is None or RERANKER in wanted else None
-    alike = fit_knn(data.interactions, fits.knn, "user") if wanted is not None and USER_KNN in wanted else None
+    alike = fit_knn(data.interactions, fits.knn, "user") if with_users else None
     return ModelsAt(vectors, neighbours, rerank, alike)
 
 

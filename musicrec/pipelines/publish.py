@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 from musicrec.errors import InputError
 from musicrec.io.artifacts import load_model
 from musicrec.io.runs import Run, Stage
+from musicrec.models.content import CONTENT
 from musicrec.models.embedding import EmbeddingModel
 from musicrec.models.neural.ncf import NcfParams
 from musicrec.params import Params
@@ -65,6 +66,11 @@ def load_models(run: Run, names: tuple[str, ...]) -> Mapping[str, EmbeddingModel
             raise InputError(f"table models.user_vectors at {location}", f"vectors of the model {name}", "none")
         models[name] = EmbeddingModel(name, users, items)
     return models
+
+
+def content_if_published(run: Run) -> tuple[str, ...]:
+    """The content model's name where it has vectors: only with a catalogue whose tracks were played has it any."""
+    return () if load_vectors(run, CONTENT, "item_vectors").isEmpty() else (CONTENT,)
 
 
 def load_vectors(run: Run, name: str, table: str) -> DataFrame:

@@ -18,11 +18,11 @@ from musicrec.io.artifacts import load_facts
 from musicrec.io.runs import Run
 from musicrec.models.blocks import read_lists
 from musicrec.models.ranker.facts import TrackFacts, listener_facts, track_facts
-from musicrec.models.ranker.features import feature_names
 from musicrec.models.ranker.fit import Examples, RankerModel, fit_ranker
+from musicrec.models.ranker.names import feature_names
 from musicrec.models.ranker.params import RankerParams
 from musicrec.models.ranker.score import example_rows, ranked_lists, ranker_rows
-from musicrec.pipelines.lists import SecondStage, list_makers
+from musicrec.pipelines.lists import SecondStage, check_retrievers, list_makers
 from musicrec.pipelines.model_fits import ModelFits
 from musicrec.pipelines.models_at import ModelsAt, models_at
 from musicrec.pipelines.settings import KNN, RANKER
@@ -56,7 +56,12 @@ class RankerJob:
 
 
 def learnt_ranker(run: Run, job: RankerJob, until: datetime) -> RankerModel:
-    """A ranker that has learnt from the last windows before `until`.
+    """A ranker that has learnt from the last windows before `until`; errors as of `examples_before`."""
+    return fit_ranker(examples_before(run, job, until), job.features, job.params, run.seed)
+
+
+def examples_before(run: Run, job: RankerJob, until: datetime) -> Examples:
+    """What the last windows before `until` hold.
 
     Raises
     ------
@@ -72,7 +77,7 @@ def learnt_ranker(run: Run, job: RankerJob, until: datetime) -> RankerModel:
         raise InputError("table silver.listens", f"windows before {until} with plays before and in them", "none")
     examples = joined(parts)
     run.log.info("ranker: examples", windows=len(parts), listeners=len(examples.sizes), rows=len(examples.labels))
-    return fit_ranker(examples, job.features, params, run.seed)
+    return examples
 
 
 def joined(parts: list[Examples]) -> Examples:
@@ -127,14 +132,23 @@ def window_at(run: Run, job: RankerJob, start: datetime, end: datetime) -> Itera
     relevant = _sampled(run, job, data, start, end).persist()
     listeners = relevant.select("user_idx")
     own = replace(data, heard=data.heard.join(listeners, "user_idx", "left_semi").persist())
-    wanted = {*job.params.retrievers, KNN}
-    models = models_at(run, data, job.item, job.interaction, job.fits, job.files, wanted).of(listeners)
+    found = models_at(
+        run,
+        data,
+        job.item,
+        job.interaction,
+        job.fits,
+        job.files,
+        {*job.params.retrievers, KNN},
+        with_users=job.params.with_users,
+    )
+    models = found.of(listeners)
     retrieval = Retrieval(own, models.neighbours, content_vectors(run, data, job.item), job)
     try:
         yield Window(relevant, retrieval.lists(models), retrieval)
     finally:
         models.release()
-        for kept in (relevant, own.heard, data.heard, data.interactions, data.popular, data.items, data.users):
+        for kept in (relevant, own.heard, data.heard, data.interactions, data.popular, data.users):
             kept.unpersist()
 
 
@@ -165,12 +179,7 @@ class Retrieval:
     job: RankerJob
 
     def lists(self, models: ModelsAt) -> dict[str, DataFrame]:
-        """The retrievers' lists.
-
-        Raises
-        ------
-        InputError : one of them is not there.
-        """
+        """The retrievers' lists."""
         makers = list_makers(
             models.vectors,
             self.data,
@@ -179,9 +188,7 @@ class Retrieval:
             neighbours=models.neighbours,
             user_neighbours=models.user_neighbours,
         )
-        unknown = sorted(set(self.job.params.retrievers) - makers.keys())
-        if unknown:
-            raise InputError("ranker.retrievers", f"some of {', '.join(sorted(makers))}", ", ".join(unknown))
+        check_retrievers(self.job.params.retrievers, makers)
         return {name: makers[name]() for name in self.job.params.retrievers}
 
     def stage(self, model: RankerModel) -> SecondStage:
@@ -207,6 +214,12 @@ class Retrieval:
     def _tracks(self) -> TrackFacts:
         data, half_life = self.data, self.job.params.half_life_days
         return track_facts(data.plays, data.items, self.neighbours, self.content, data.until, half_life, data.n_items)
+
+
+def stage_at(run: Run, data: TrainingData, models: ModelsAt, job: RankerJob) -> SecondStage:
+    """The ranker as it would have been published at `data.until`: it has learnt from what was played before."""
+    content = content_vectors(run, data, job.item)
+    return Retrieval(data, models.neighbours, content, job).stage(learnt_ranker(run, job, data.until))
 
 
 def content_vectors(run: Run, data: TrainingData, item: ItemKind) -> DataFrame | None:

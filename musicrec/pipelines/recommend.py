@@ -13,8 +13,9 @@ from musicrec.io.runs import Run, Stage
 from musicrec.models.embedding import EmbeddingModel
 from musicrec.models.knn.fit import fit_knn
 from musicrec.pipelines.context import shelves_by_part
+from musicrec.pipelines.fresh import fresh_rows
 from musicrec.pipelines.lists import candidate_lists, filled_list, spread_list
-from musicrec.pipelines.publish import load_models, load_neighbours, load_reranker
+from musicrec.pipelines.publish import content_if_published, load_models, load_neighbours, load_reranker
 from musicrec.pipelines.ranking import RankerJob, Retrieval, content_vectors, load_ranker
 from musicrec.pipelines.settings import (
     EMBEDDING_MODELS,
@@ -23,7 +24,6 @@ from musicrec.pipelines.settings import (
     RANKER,
     RERANKER,
     SHELVES,
-    USER_KNN,
     NeuralParams,
     RecommendParams,
     Shelf,
@@ -50,17 +50,13 @@ def recommend(
     ranker: RankerJob,
 ) -> Stage:
     """Replace the day's rows of gold.recommendations, all shelves at once, by what the newest models say."""
-    models = load_models(run, (*EMBEDDING_MODELS, *neural.embeddings))
+    models = load_models(run, (*EMBEDDING_MODELS, *neural.embeddings, *content_if_published(run)))
     rerank = load_reranker(run, files) if RERANKER in neural.models else None
     data = training_data(run, params.item, interaction)
     by_ranker = _uses(RANKER, params, hybrids, "discover")
     by_knn = by_ranker or any(_uses(KNN, params, hybrids, shelf) for shelf in SHELVES)
     neighbours = load_neighbours(run, data.items) if by_knn else None
-    alike = (
-        fit_knn(data.interactions, ranker.fits.knn, "user")
-        if by_ranker and USER_KNN in ranker.params.retrievers
-        else None
-    )
+    alike = fit_knn(data.interactions, ranker.fits.knn, "user") if by_ranker and ranker.params.with_users else None
     stage = None
     if by_ranker:
         content = content_vectors(run, data, params.item)
@@ -86,6 +82,8 @@ def recommend(
     # one reads few row groups.
     lists = reduce(DataFrame.unionByName, shelves).join(users, "user_idx", "inner")
     rows = _rows(lists.repartition(parts, "part").sortWithinPartitions("user_id", "shelf"), data.items)
+    fresh = fresh_rows(run, models["als"], data, users, params.fresh) if params.item == "recording" else None
+    rows = rows if fresh is None else rows.unionByName(fresh)
     rows = rows.withColumns({"as_of": F.lit(run.day), "run_id": F.lit(run.run_id)})
     run.lakehouse.overwrite("gold.recommendations", rows, where=f"as_of = '{run.day}'")
     written = run.lakehouse.read("gold.recommendations").where(F.col("as_of") == F.lit(run.day))

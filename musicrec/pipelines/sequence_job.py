@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -24,17 +23,13 @@ from musicrec.io.checkpoints import FolderStore
 from musicrec.io.sequences import SnapshotSource, open_snapshot
 from musicrec.io.training_plots import plot_history, plot_lr_find
 from musicrec.logs import Logger, progress
-from musicrec.models.neural.attention import AttentionParams
 from musicrec.models.neural.checkpoint import Epoch, Weights
-from musicrec.models.neural.kinds import make_model, model_of_weights
+from musicrec.models.neural.kinds import KINDS, make_model, model_of_weights
 from musicrec.models.neural.lr_find import lr_find
-from musicrec.models.neural.lstm import LstmParams
 from musicrec.models.neural.next_track import NextTrackModel, NextTrackParams, Places
 from musicrec.models.neural.processes import ALONE, Processes
 from musicrec.models.neural.training import Judge, Source, Trained, TrainingParams, train
 from musicrec.params import Params
-
-KINDS: Mapping[str, type[NextTrackParams]] = {"lstm": LstmParams, "attention": AttentionParams}
 
 _JOB, _MODEL, _VOCABULARY, _START, _CHECKPOINTS = "job.json", "model", "vocabulary", "start", "checkpoints"
 
@@ -64,7 +59,7 @@ class SequenceJob(Params):
 
     def shape(self) -> NextTrackParams:
         """The model's settings, checked."""
-        return KINDS[self.kind].model_validate(self.model)
+        return KINDS[self.kind].params.model_validate(self.model)
 
 
 @dataclass(frozen=True)
@@ -160,7 +155,7 @@ def load_next_track(folder: Path) -> NextTrackModel:
     weights, facts = load_model(folder)
     if facts.get("kind") not in KINDS:
         raise InputError(folder, f"a model of kind {' or '.join(KINDS)}", str(facts.get("kind")))
-    return model_of_weights(weights, KINDS[facts["kind"]].model_validate(facts["model"])).eval()
+    return model_of_weights(weights, KINDS[facts["kind"]].params.model_validate(facts["model"])).eval()
 
 
 def clear_checkpoints(folder: Path) -> None:

@@ -19,6 +19,8 @@ SHELVES: tuple[Shelf, ...] = ("discover", "again")
 # Trained by every nightly; NeuralParams names those that are trained besides.
 EMBEDDING_MODELS = ("als", "pca", "lstm")
 NeuralModel = Literal["attention", "dot_bias", "ncf"]
+# What may be published on any shelf.
+Listed = NeuralModel | Literal["als", "pca", "lstm", "content", "knn", "popular", "hybrid"]
 RERANKER = "ncf"
 KNN = "knn"
 USER_KNN = "user_knn"
@@ -38,6 +40,7 @@ class RecommendParams(Params):
     item : what an item is.
     depth : length of each model's list, from which the hybrid is fused; judged lists are as deep, and what lies
         further down counts as tied.
+    fresh : tracks that no one has played, per listener, on a shelf of their own; 0 for no such shelf.
     discover, again : the list that is published on each shelf: a model, a baseline or `hybrid`.
     diversity : how published lists are spread over artists.
     context : lists of `discover` for parts of the day, each a shelf of its own.
@@ -46,12 +49,9 @@ class RecommendParams(Params):
     n: int = Field(default=20, ge=1, le=1000)
     item: ItemKind = "recording"
     depth: int = Field(default=500, ge=1)
-    discover: Literal[
-        "als", "pca", "lstm", "attention", "dot_bias", "ncf", "knn", "ranker", "popular", "artist_popular", "hybrid"
-    ] = "hybrid"
-    again: Literal["als", "pca", "lstm", "attention", "dot_bias", "ncf", "knn", "popular", "own_top", "hybrid"] = (
-        "hybrid"
-    )
+    fresh: int = Field(default=10, ge=0, le=1000)
+    discover: Listed | Literal["ranker", "artist_popular"] = "hybrid"
+    again: Listed | Literal["own_top"] = "hybrid"
     diversity: DiversityParams = DiversityParams()
     context: ContextParams = ContextParams()
 

@@ -23,6 +23,9 @@ from musicrec.pipelines.training_data import TrainingData, training_data
 from musicrec.ranking.topn import top_n
 from musicrec.transforms.interactions import InteractionParams, ItemKind
 
+# The rows of gold.similar_tracks that are replaced here; other jobs write others.
+_OWN = "model IN ('knn', 'als', 'pca', 'lstm')"
+
 
 class SimilarParams(Params):
     """What gold.similar_tracks holds beside the neighbours over the matrix.
@@ -40,7 +43,9 @@ class SimilarParams(Params):
 def train_knn(
     run: Run, item: ItemKind, interaction: InteractionParams, params: KnnParams, similar: SimilarParams
 ) -> Stage:
-    """Replace gold.similar_tracks in one commit: each played item's nearest, best first, under the name of each model.
+    """Replace the neighbours by plays and vectors in gold.similar_tracks in one commit: each played item's nearest.
+
+    They stand best first, under the name of each model. What other jobs write there stays.
 
     Raises
     ------
@@ -48,7 +53,7 @@ def train_knn(
     """
     parts = {"interactions": interaction, "knn": params, "similar": similar}
     settings = {key: part.model_dump(mode="json") for key, part in parts.items()}
-    kept = _kept(run, similar.refit_days, {"recommend.item": item, **settings})
+    kept = neighbours_that_stay(run, similar.refit_days, {"recommend.item": item, **settings}, _OWN)
     if kept:
         return kept
     data = training_data(run, item, interaction, read_often=False)
@@ -61,26 +66,26 @@ def train_knn(
     made = reduce(DataFrame.unionByName, rows).withColumns(marks)
     # In the order of items, so that an app that asks for one reads few row groups.
     ordered = made.repartitionByRange("item").sortWithinPartitions("item", "model", "rank")
-    run.lakehouse.overwrite("gold.similar_tracks", ordered)
-    written = run.lakehouse.read("gold.similar_tracks")
+    run.lakehouse.overwrite("gold.similar_tracks", ordered, where=_OWN)
+    written = run.lakehouse.read("gold.similar_tracks").where(_OWN)
     counts = written.agg(F.count("*"), F.count_distinct("item")).collect()[0]
     items = played.count()
     run.metric("items_with_neighbours", counts[1])
     return Stage(data.interactions.count(), counts[0], f"{counts[1]:,} of {items:,} items have neighbours")
 
 
-def _kept(run: Run, refit_days: int, settings: Mapping[str, Any]) -> Stage | None:
-    """What an earlier night found with these settings, where that stays for tonight; None where it does not.
+def neighbours_that_stay(run: Run, refit_days: int, settings: Mapping[str, Any], own: str) -> Stage | None:
+    """What an earlier night's job found with these settings, where that stays for tonight; None where it does not.
 
-    A night that is run again finds them again.
+    A night that is run again finds them again. `own` is the condition on gold.similar_tracks of the job's rows.
     """
     lake, name = run.lakehouse, "gold.similar_tracks"
     if refit_days == 1 or not lake.exists(name):
         return None
-    rows = lake.read(name, is_input=False).groupBy("as_of", "run_id").agg(F.count("*").alias("n")).collect()
+    rows = lake.read(name, is_input=False).where(own).groupBy("as_of", "run_id").agg(F.count("*").alias("n")).collect()
     if len(rows) != 1 or not 1 <= (run.day - rows[0].as_of).days < refit_days:
         return None
-    if not has_settings(run, rows[0].run_id, "train_knn", settings):
+    if not has_settings(run, rows[0].run_id, run.job, settings):
         return None
     return Stage(0, rows[0].n, f"the neighbours of {rows[0].as_of} stay")
 
@@ -113,16 +118,21 @@ def _item_vectors(run: Run, name: str) -> DataFrame:
 
 def _rows(neighbours: DataFrame, data: TrainingData) -> DataFrame:
     """(item, rank, similar, title, artist, score): one row per neighbour, with its names."""
-    entries = F.posexplode(F.arrays_zip("neighbours", "scores")).alias("place", "entry")
-    ranked = neighbours.select("item_idx", entries).select(
-        "item_idx",
-        (F.col("place") + 1).alias("rank"),
-        F.col("entry.neighbours").alias("similar_idx"),
-        F.col("entry.scores").alias("score"),
-    )
+    ranked = ranked_entries(neighbours)
     asked = data.items.select("item_idx", F.col("item_id").alias("item"))
     offered = data.items.select(
         F.col("item_idx").alias("similar_idx"), F.col("item_id").alias("similar"), "title", "artist"
     )
     named = ranked.join(asked, "item_idx", "inner").join(offered, "similar_idx", "inner")
     return named.select("item", "rank", "similar", "title", "artist", "score")
+
+
+def ranked_entries(neighbours: DataFrame) -> DataFrame:
+    """(item_idx, rank, similar_idx, score) of (item_idx, neighbours array<int>, scores array<double>)."""
+    entries = F.posexplode(F.arrays_zip("neighbours", "scores")).alias("place", "entry")
+    return neighbours.select("item_idx", entries).select(
+        "item_idx",
+        (F.col("place") + 1).alias("rank"),
+        F.col("entry.neighbours").alias("similar_idx"),
+        F.col("entry.scores").alias("score"),
+    )

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from musicrec.io.artifacts import save_facts
 from musicrec.io.runs import Run, Stage
-from musicrec.models.ranker.fit import gains
+from musicrec.models.ranker.fit import fit_ranker, gains
 from musicrec.pipelines.publish import register
-from musicrec.pipelines.ranking import RankerJob, learnt_ranker
+from musicrec.pipelines.ranking import RankerJob, examples_before
 from musicrec.pipelines.settings import RANKER
 from musicrec.pipelines.training_data import midnight
 
@@ -20,10 +20,12 @@ def train_ranker(run: Run, job: RankerJob, files: Path) -> Stage:
     """
     if not job.params.enabled:
         return Stage(0, 0, "ranker.enabled is false")
-    model = learnt_ranker(run, job, midnight(run.day))
+    examples = examples_before(run, job, midnight(run.day))
+    model = fit_ranker(examples, job.features, job.params, run.seed)
     folder = files / RANKER / "model"
     save_facts(folder, model.facts())
     for name, gain in gains(model).items():
         run.metric("gain", round(gain, 6), model=RANKER, feature=name)
     register(run, RANKER, job.params, str(folder), {})
-    return Stage(len(model.features), job.params.trees, f"{len(model.features)} features")
+    note = f"{len(examples.sizes):,} listeners' candidates, {int(examples.labels.sum()):,} of them played"
+    return Stage(len(examples.labels), 0, note)

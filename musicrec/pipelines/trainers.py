@@ -7,11 +7,10 @@ from pathlib import Path
 
 import torch
 from pyspark.ml.torch.distributor import TorchDistributor
-from torch import distributed
 
 from musicrec.errors import InputError, MusicrecError
 from musicrec.logs import Logger, make_logger
-from musicrec.models.neural.processes import Processes
+from musicrec.models.neural.processes import one_of_several
 from musicrec.pipelines.sequence_job import Fitted, fitted, run_job
 
 _ERROR = "error.json"
@@ -33,7 +32,7 @@ def run_trainers(folder: Path, trainers: int, log: Logger) -> Fitted:
     (folder / _ERROR).unlink(missing_ok=True)
     distributor = TorchDistributor(num_processes=trainers, local_mode=True, use_gpu=gpus > 0)
     try:
-        distributor.run(one_of_several, str(folder.absolute()))
+        distributor.run(train_together, str(folder.absolute()))
     except RuntimeError as error:
         # It says no more than that a process failed; the process has left a line behind, if it knew why.
         raise _failure(folder) from error
@@ -50,19 +49,16 @@ def _failure(folder: Path) -> MusicrecError:
     return failure
 
 
-def one_of_several(folder: str) -> None:
+def train_together(folder: str) -> None:
     """What each of several trainers runs; torchrun says by the environment which one it is."""
-    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-    try:
-        processes = Processes(distributed.get_rank(), distributed.get_world_size())
+    with one_of_several() as processes:
         if torch.cuda.is_available():
             torch.cuda.set_device(processes.device())
         else:
             torch.set_num_threads(1)  # the trainers share the cores
-        run_job(Path(folder), make_logger("trainers"), processes)
-    except MusicrecError as error:
-        said = {"message": str(error), "exit_code": error.exit_code}
-        (Path(folder) / _ERROR).write_text(json.dumps(said), encoding="utf-8")
-        raise
-    finally:
-        distributed.destroy_process_group()
+        try:
+            run_job(Path(folder), make_logger("trainers"), processes)
+        except MusicrecError as error:
+            said = {"message": str(error), "exit_code": error.exit_code}
+            (Path(folder) / _ERROR).write_text(json.dumps(said), encoding="utf-8")
+            raise

@@ -40,15 +40,12 @@ def fill(lists: DataFrame, users: DataFrame, popular: DataFrame, heard: DataFram
     """
     if n < 1:
         raise ValueError(f"n must be 1 or more, not {n}")
-    ranked = popular.select(F.col("item_idx").cast("int"), F.col("score").cast("double")).toArrow()
-    items = ranked["item_idx"].to_numpy()
-    order = np.lexsort((items, -ranked["score"].to_numpy()))
-    shared = popular.sparkSession.sparkContext.broadcast(items[order])
+    shared = popular.sparkSession.sparkContext.broadcast(in_order(popular))
 
     def complete(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             own, scores, known = (read_lists(batch[name]) for name in ("items", "scores", "heard"))
-            made = [_complete_one(own[i], scores[i], known[i], shared.value, n) for i in range(batch.num_rows)]
+            made = [complete_one(own[i], scores[i], known[i], shared.value, n) for i in range(batch.num_rows)]
             kinds = (pa.int32(), pa.float64(), pa.bool_())
             columns = [_lay([one[c] for one in made], kind) for c, kind in enumerate(kinds)]
             keys = [batch[name] for name in keep]
@@ -72,8 +69,16 @@ def fill(lists: DataFrame, users: DataFrame, popular: DataFrame, heard: DataFram
     return rows.mapInArrow(complete, made_of)
 
 
-def _complete_one(own: Array, scores: Array, heard: Array, popular: Array, n: int) -> tuple[Array, Array, Array]:
-    """Items, scores and which are filled."""
+def in_order(popular: DataFrame) -> Array:
+    """The items of (item_idx, score), best first, then by item_idx, on the driver."""
+    ranked = popular.select(F.col("item_idx").cast("int"), F.col("score").cast("double")).toArrow()
+    items: Array = ranked["item_idx"].to_numpy()
+    ordered: Array = items[np.lexsort((items, -ranked["score"].to_numpy()))]
+    return ordered
+
+
+def complete_one(own: Array, scores: Array, heard: Array, popular: Array, n: int) -> tuple[Array, Array, Array]:
+    """A listener's items, scores and which are filled; `popular` as `in_order` gives them."""
     own, scores = own[:n], scores[:n]
     # So many of the popular hold enough, even if all that was heard or listed is among them.
     head = popular[: n + len(heard)]

@@ -21,6 +21,10 @@ Floats = NDArray[np.float64]
 # Tried for each model in turn; what counts is how they stand to each other.
 GRID = (0.0, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
 
+# Scores are compared to 12 decimals, as `fuse` rounds them; a listener's lists hold fewer than 2²⁰ items.
+_UNITS, _PLACE_BITS = 1e12, 20
+_LAST_PLACE = (1 << _PLACE_BITS) - 1
+
 
 @dataclass(frozen=True)
 class Judgements:
@@ -135,14 +139,13 @@ class _Parts:
 
     Attributes
     ----------
-    rows, items : its listener and item [entries], ascending.
+    rows : its listener [entries]; a listener's entries stand by item.
     parts : 1 / (k + rank) in each model's list, 0 where it is in none [entries × models].
     is_relevant : [entries].
     ideal : how many are relevant for each listener [listeners].
     """
 
     rows: Array
-    items: Array
     parts: Floats
     is_relevant: Array
     ideal: Array
@@ -159,7 +162,7 @@ class _Parts:
         for place, (own, value) in enumerate(zip(keys, values, strict=True)):
             parts[np.searchsorted(entries, own), place] = value
         is_relevant = np.isin(entries, _keys(judgements.relevant))
-        return cls(entries >> 32, entries & 0xFFFFFFFF, parts, is_relevant, np.diff(judgements.relevant.starts))
+        return cls(entries >> 32, parts, is_relevant, np.diff(judgements.relevant.starts))
 
     def ndcg(self, weights: Floats, at: int) -> Floats:
         """Of each listener with these weights."""
@@ -167,15 +170,19 @@ class _Parts:
         scores = np.zeros(len(self.rows))
         for place, weight in enumerate(weights):
             scores += weight * self.parts[:, place]
-        order = np.lexsort((self.items, -scores.round(12), self.rows))
-        # What no model with a weight lists is not there at all.
-        order = order[scores[order] > 0]
-        rows = self.rows[order]
-        ranks = np.arange(len(rows)) - np.searchsorted(rows, rows)
-        gains = np.where((ranks < at) & self.is_relevant[order], 1.0 / np.log2(ranks + 2.0), 0.0)
-        ideal = np.cumsum(1.0 / np.log2(np.arange(at) + 2.0))
-        best = ideal[np.minimum(self.ideal, at) - 1]
-        return np.asarray(np.bincount(rows, gains, len(self.ideal)) / best)
+        # One number for score and place, the lower item above the higher one where scores tie; 0 for what no model with
+        # a weight lists.
+        starts = np.searchsorted(self.rows, np.arange(len(self.ideal) + 1))
+        width = max(int(np.diff(starts).max(initial=0)), at)
+        within = np.arange(len(self.rows)) - starts[self.rows]
+        ranked = (np.rint(scores * _UNITS).astype(np.int64) << _PLACE_BITS) | (_LAST_PLACE - within)
+        keys = np.zeros((len(self.ideal), width), np.int64)
+        keys[self.rows, within] = np.where(scores > 0, ranked, 0)
+        top = -np.sort(-np.partition(keys, width - at, axis=1)[:, width - at :], axis=1)
+        entry = np.where(top > 0, starts[:-1, None] + _LAST_PLACE - (top & _LAST_PLACE), 0)
+        hits = (top > 0) & self.is_relevant[entry] if len(self.rows) else np.zeros(top.shape, np.bool_)
+        discounts = 1.0 / np.log2(np.arange(at) + 2.0)
+        return np.asarray(hits @ discounts / np.cumsum(discounts)[np.minimum(self.ideal, at) - 1])
 
 
 def _keys(lists: Ragged) -> Array:

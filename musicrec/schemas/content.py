@@ -12,7 +12,7 @@ TABLES = (
         "silver.track_features",
         ("track_id",),
         "what a track sounds like: audio features (imputed where missing), engineered ones, and all of it scaled",
-        "every job",
+        "build_features",
         {
             "track_id": STRING,
             "track_idx": INT,

@@ -28,7 +28,7 @@ TABLES = (
         "gold.similar_tracks",
         ("model", "item", "rank"),
         "an item that is like another, best first; title and artist are its own, model says by what",
-        "train_knn",
+        "train_knn, train_content",
         {
             "model": STRING,
             "item": STRING,

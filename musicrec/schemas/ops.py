@@ -51,7 +51,7 @@ TABLES = (
     Table(
         "ops.metrics",
         ("run_id", "job", "name", "step", "tags"),
-        "a figure of a run; step = epoch, component or 0",
+        "a figure of a run; step = epoch, component, trial or 0",
         "every job",
         {
             "run_id": STRING,

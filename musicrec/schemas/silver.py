@@ -96,8 +96,8 @@ TABLES = (
     Table(
         "silver.item_index",
         ("item_kind", "item_id"),
-        "the dense item_idx of a recording or artist; only ever grows",
-        "build_silver",
+        "the dense item_idx of a recording, artist or track; only ever grows",
+        "build_silver, build_features",
         {"item_kind": STRING, "item_id": STRING, "item_idx": INT},
     ),
     Table(

@@ -39,6 +39,7 @@ _BRACKET = re.compile(r"[(\[{]([^()\[\]{}]*)[)\]}]")
 _DASH = re.compile(r"\s+-\s+|\s+-(?=\()")
 _GUEST_BRACKET = re.compile(r"[(\[{]\s*(?:feat|ft|featuring|with|w/)(?![\w'])[^()\[\]{}]*[)\]}]")
 _GUEST = re.compile(r"(?<=\S)\s+(?:-\s+with\b|(?:-\s+)?(?:feat\b|featuring\b|ft\.))(?:(?!\s-\s)[^()\[\]{}])*")
+_GUEST_WORD = re.compile(r"^[\s(\[{-]*(?:featuring|feat|with|ft|w/)(?![\w'])\.?\s*")
 _ORIGIN = re.compile(r'^\s*from\b.*("|soundtrack|motion picture)')
 
 
@@ -121,6 +122,13 @@ def words(folded: str) -> list[str]:
 def brackets(folded: str) -> tuple[str, list[str]]:
     """What stands outside the brackets of a folded title, and the inside of each."""
     return _BRACKET.sub(" ", folded), [match[1] for match in _BRACKET.finditer(folded)]
+
+
+def guests(folded: str) -> list[str]:
+    """Who is named as a guest in a folded title or artist: the text of each mention, without its "feat."."""
+    mentions = _GUEST_BRACKET.findall(folded) + _GUEST.findall(_GUEST_BRACKET.sub(" ", folded))
+    found = [_GUEST_WORD.sub("", mention).strip(" ()[]{}") for mention in mentions]
+    return [mention for mention in found if mention]
 
 
 def without_marks(folded: str) -> str:

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks.accuracy import main
-from benchmarks.neural_models import AttentionSettings, SequenceSettings, attention, cut, lstm
+from benchmarks.neural_models import AttentionSettings, LstmSettings, cut, next_track
 from benchmarks.protocols import load_task
 from musicrec.models.blocks import Ragged
 
@@ -32,11 +32,11 @@ def folder(tmp_path: Path) -> Path:
 def test_a_rule_that_is_known_is_found_for_the_right_items(folder: Path, stage: str) -> None:
     task = load_task("sequence", folder, stage)  # type: ignore[arg-type]
     values = {"training": {"epochs": 12, "batch_size": 16, "learning_rate": 0.02}, "length": 8}
-    found = task.judge(lstm(task, SequenceSettings.model_validate({**values, "model": {"dim": 16, "dropout": 0}}), 1))
+    found = task.judge(next_track(task, LstmSettings.model_validate({**values, "model": {"dim": 16, "dropout": 0}}), 1))
     assert found["ndcg_at_10"] > 0.95
     if stage == "test":
         shape = {"dim": 16, "dropout": 0, "blocks": 1}
-        found = task.judge(attention(task, AttentionSettings.model_validate({**values, "model": shape}), 1))
+        found = task.judge(next_track(task, AttentionSettings.model_validate({**values, "model": shape}), 1))
         assert found["ndcg_at_10"] > 0.9
 
 

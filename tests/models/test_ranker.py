@@ -17,10 +17,9 @@ from musicrec.models.ranker.features import (
     NO_SCORE,
     Listeners,
     candidate_features,
-    feature_directions,
-    feature_names,
 )
 from musicrec.models.ranker.fit import Examples, RankerModel, fit_ranker, gains
+from musicrec.models.ranker.names import feature_directions, feature_names
 from musicrec.models.ranker.params import RankerParams
 from musicrec.models.ranker.score import predicted
 

@@ -16,10 +16,10 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pyspark.sql import SparkSession
-from pyspark.sql import functions as F
 
 from musicrec.io.tables import Lakehouse
 from musicrec.schemas import AUDIO_FEATURES, TABLES
+from tests.tables import write_table
 
 HERE = Path(__file__).parent
 NOTEBOOK = HERE.parent.parent / "notebooks" / "01_explore_listens.py"
@@ -81,25 +81,13 @@ class Shown:
         self.links = pd.DataFrame(methods, columns=list(TABLES["silver.links"].columns))
         lakehouse = Lakehouse(spark, str(root))
         for name in ("listens", "recordings", "tracks", "links"):
-            self._write(lakehouse, f"silver.{name}", getattr(self, name))
+            write_table(lakehouse, f"silver.{name}", getattr(self, name))
         self.figures: dict[str, Figure] = {}
         self.tables: list[pd.DataFrame] = []
         with pytest.MonkeyPatch.context() as patch, mpl.rc_context():
             plt.switch_backend("Agg")
             patch.setenv("MUSICREC_LAKEHOUSE_ROOT", str(root))
             cells.run_cells(NOTEBOOK, {"spark": spark, "display": self.display})
-
-    @staticmethod
-    def _write(lakehouse: Lakehouse, name: str, rows: pd.DataFrame) -> None:
-        fields = [field for field in TABLES[name].schema if field.name in rows]
-        values = [
-            [value.to_pydatetime() if isinstance(value, pd.Timestamp) else value for value in row]
-            for row in rows[[field.name for field in fields]].replace({np.nan: None}).itertuples(index=False)
-        ]
-        schema = ", ".join(f"{field.name} {field.dataType.simpleString()}" for field in fields)
-        df = lakehouse.spark.createDataFrame(values, schema)
-        missing = {c: F.lit(None).cast(kind) for c, kind in TABLES[name].columns.items() if c not in rows}
-        lakehouse.overwrite(name, df.withColumns(missing))
 
     def display(self, shown: Any) -> None:
         if isinstance(shown, Figure):

@@ -33,6 +33,7 @@ SMALL = (
     "sequences.stride=5",
     "recommend.depth=30",
     "evaluate.max_listeners=7",
+    "ranker.enabled=false",
 )
 Rows = list[dict[str, Any]]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,20 @@ import pytest
 from click.testing import CliRunner
 from deltalake import DeltaTable
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from musicrec.cli import main as musicrec_command
+from musicrec.config import load_config
 from musicrec.entry import run_steps
 from musicrec.errors import InputError
+from musicrec.io.runs import Run
 from musicrec.io.tables import Lakehouse
+from musicrec.logs import make_logger
+from musicrec.pipelines.ranking import window_at
+from musicrec.pipelines.training_data import midnight
 from musicrec.report import print_report
 from musicrec.schemas import TABLES
-from musicrec.steps import STEPS
+from musicrec.steps import NIGHTLY, ranker_job
 from tests.conftest import ROOT
 from tests.dumps import listen, write_spark_dump
 
@@ -46,6 +52,11 @@ SMALL = (
     "sequences.length=6",
     "sequences.stride=5",
     "recommend.depth=50",
+    "ranker.enabled=true",
+    "ranker.retrievers=['als', 'popular']",
+    "ranker.windows=1",
+    "ranker.trees=5",
+    "ranker.min_leaf=5",
 )
 
 Rows = list[dict[str, Any]]
@@ -90,7 +101,7 @@ def night(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Nigh
     root = base / "lakehouse"
     overrides = (f"lakehouse.root={root}", f"sources.listens={base / 'dumps'}", *SMALL)
     made = Night(Lakehouse(spark, str(root)), overrides)
-    made.run(list(STEPS))
+    made.run(list(NIGHTLY))
     return made
 
 
@@ -149,7 +160,7 @@ def test_titles_and_models_are_named(night: Night) -> None:
 
 def test_a_second_night_without_news_changes_nothing(night: Night) -> None:
     before = night.versions()
-    night.run(list(STEPS))
+    night.run(list(NIGHTLY))
     assert night.versions() == before
     last = max(row["started_at"] for row in night.rows("ops.runs"))
     assert all(row["status"] == "ok" for row in night.rows("ops.runs"))
@@ -187,15 +198,15 @@ def test_an_earlier_day_sees_only_what_came_before_and_leaves_the_later_one(nigh
 
 def test_the_books_say_what_was_read_and_written(night: Night) -> None:
     runs = {row["job"]: row for row in night.rows("ops.runs") if row["as_of"] in (None, date(2021, 8, 7))}
-    assert set(runs) == set(STEPS)
+    assert set(runs) == set(NIGHTLY)
     written = dict(runs["train_als"]["tables_written"])
     assert set(written) == {"models.user_vectors", "models.item_vectors"}
     assert "silver.interactions" in dict(runs["train_als"]["tables_read"])
     assert dict(runs["evaluate"]["packages"])["pyspark"].startswith("4.0")
     assert '"rank": 4' in runs["recommend"]["config"]
     models = night.rows("ops.models")
-    assert {row["model"] for row in models} == {"als", "pca", "lstm", "attention", "dot_bias", "ncf"}
-    assert all((row["user_vectors_version"] is None) == (row["model"] == "ncf") for row in models)
+    assert {row["model"] for row in models} == {"als", "pca", "lstm", "attention", "dot_bias", "ncf", "ranker"}
+    assert all((row["user_vectors_version"] is None) == (row["model"] in ("ncf", "ranker")) for row in models)
     names = {row["name"] for row in night.rows("ops.metrics")}
     assert {"share", "train_loss", "ndcg_at_10", "explained_variance_ratio", "rows_quarantined", "seconds"} <= names
     ratios = [row for row in night.rows("ops.metrics") if row["name"] == "explained_variance_ratio"]
@@ -207,8 +218,8 @@ def test_evaluation_has_every_model_metric_and_shelf(night: Night) -> None:
     discover = {row["model"] for row in rows if row["shelf"] == "discover"}
     again = {row["model"] for row in rows if row["shelf"] == "again"}
     neural = {"lstm", "attention", "dot_bias", "ncf"}
-    assert discover == {"als", "pca", "knn", "popular", "artist_popular", "hybrid", "published"} | neural
-    assert again == discover | {"own_top"}
+    assert discover == {"als", "pca", "knn", "popular", "artist_popular", "hybrid", "published", "ranker"} | neural
+    assert again == discover - {"ranker"} | {"own_top"}
     names = {(row["metric"], row["k"]) for row in rows}
     at_k = (
         "recall",
@@ -247,22 +258,54 @@ def test_the_most_and_least_loved_are_by_the_bias_that_is_saved(night: Night) ->
     assert len(offsets) == 1  # the global bias
 
 
-def test_a_neural_model_can_be_what_is_published(night: Night) -> None:
+@pytest.mark.parametrize("model", ["ncf", "ranker"])
+def test_a_model_that_reranks_can_be_what_is_published(night: Night, model: str) -> None:
     night.run(
-        ["recommend"], "recommend.discover=ncf", "recommend.context.enabled=true", "recommend.context.min_plays=7"
+        ["recommend"],
+        f"recommend.discover={model}",
+        "recommend.context.enabled=true",
+        "recommend.context.min_plays=7",
     )
     rows = [row for row in night.rows("gold.recommendations") if row["as_of"] == date(2021, 8, 7)]
-    assert {row["model"] for row in rows if row["shelf"] == "discover"} <= {"ncf", "popular"}
+    assert {row["model"] for row in rows if row["shelf"] == "discover"} <= {model, "popular"}
     lists = defaultdict(list)
     for row in sorted(rows, key=lambda row: row["rank"]):
-        if row["shelf"] == "discover" and row["model"] == "ncf":
+        if row["shelf"] == "discover" and row["model"] == model:
             lists[row["user_id"]].append(row["score"])
     assert lists
     assert all(scores == sorted(scores, reverse=True) for scores in lists.values())
     # All was played between 10 and 11 in the morning, by the new listener too seldom.
     by_part = {(row["shelf"], row["user_id"]) for row in rows if row["shelf"].startswith("discover_")}
     assert by_part == {("discover_morning", str(user)) for user in range(1, 13)}
+
+
+def test_a_ranker_of_other_features_is_refused_and_the_lists_stay(night: Night) -> None:
     night.run(["recommend"])
+    before = night.versions()
+    with pytest.raises(InputError, match=r"today's features, found without none of them; with hour_match, weekday"):
+        night.run(["recommend"], "recommend.discover=ranker", "ranker.leave_out=['context']")
+    with pytest.raises(InputError, match=r"ranker\.retrievers: expected some of .*, found dot_bias"):
+        night.run(["train_ranker"], "neural.models=[]", "ranker.retrievers=['als', 'dot_bias']")
+    assert night.versions() == before
+
+
+def test_what_a_ranker_learns_from_ends_before_the_window(night: Night) -> None:
+    run = Run(night.lakehouse, "r", "test", datetime(2026, 1, 1, tzinfo=UTC), 7, make_logger("r"), date(2021, 8, 7))
+    job = ranker_job(load_config(ROOT / "conf" / "local.toml", night.overrides))
+    start, end = midnight(date(2021, 8, 5)), midnight(date(2021, 8, 6))
+    with window_at(run, job, start, end) as window:
+        is_before = window.retrieval.data.plays.agg(F.min(F.col("listened_at") < F.lit(start))).collect()[0][0]
+        made = window.examples().collect()
+    assert is_before
+    heard, played = defaultdict(set), defaultdict(set)
+    for row in night.rows("silver.listens"):
+        side = heard if row["listened_at"] < start else played if row["listened_at"] < end else None
+        if side is not None:
+            side[row["user_idx"]].add(row["recording_idx"])
+    assert {row.user_idx for row in made} == {user for user in played if played[user] - heard[user]}
+    for row in made:
+        assert not set(row["items"]) & heard[row.user_idx]
+        assert row.labels == [int(item in played[row.user_idx]) for item in row["items"]]
 
 
 def test_the_command_line_shows_a_list_without_spark(night: Night) -> None:

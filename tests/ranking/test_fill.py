@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from musicrec.ranking.fill import _complete_one, fill
+from musicrec.ranking.fill import complete_one, fill
 
 item_sets = st.lists(st.integers(0, 15), unique=True, max_size=12)
 
@@ -23,7 +23,7 @@ def test_a_list_is_completed_in_popular_order(
         if len(expected) < n and item not in heard and item not in expected:
             expected.append(item)
     ints = [np.array(x, dtype=np.int32) for x in (own, heard, popular)]
-    items, made, filled = _complete_one(ints[0], np.array(scores), ints[1], ints[2], n)
+    items, made, filled = complete_one(ints[0], np.array(scores), ints[1], ints[2], n)
     assert items.tolist() == expected
     kept = min(len(own), n)
     assert filled.tolist() == [False] * kept + [True] * (len(expected) - kept)

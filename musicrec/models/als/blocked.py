@@ -55,7 +55,7 @@ def fit_blocked(
         rows = rows.persist(StorageLevel.MEMORY_AND_DISK)
         try:
             reports = reports_in(rows)
-            reason = _check(reports, params)
+            reason = check_reports(reports, params)
         except BaseException:
             rows.unpersist()
             raise
@@ -67,7 +67,7 @@ def fit_blocked(
     return EmbeddingModel("als", users_in(rows), items_in(rows), _figures(reports), (rows,))
 
 
-def _check(reports: list[dict[str, Any]], params: AlsParams) -> str | None:
+def check_reports(reports: list[dict[str, Any]], params: AlsParams) -> str | None:
     """Raise what the tasks found wrong; the reason where MLlib should take over."""
     total = sum(report["interactions"] for report in reports)
     bad = sum(report["bad"] for report in reports)

@@ -23,7 +23,7 @@ _TASK_WORK = 1 << 28
 # What a row costs beside its products, in products.
 _ROW_WORK = 1000
 # Rows that come out of a task together.
-_ROWS = 1024
+ROWS = 1024
 
 
 def fit_knn(interactions: DataFrame, params: KnnParams, side: Side = "item") -> DataFrame:
@@ -53,7 +53,7 @@ def fit_knn(interactions: DataFrame, params: KnnParams, side: Side = "item") -> 
     rows, terms = ("item_idx", "user_idx") if side == "item" else ("user_idx", "item_idx")
     matrix = row_matrix(interactions, rows, terms, params)
     bounds = _bounds(matrix.work, session.sparkContext.defaultParallelism)
-    shared, k, shrinkage = SharedArrays(session, _arrays(matrix)), params.k, params.shrinkage
+    shared, k, shrinkage = SharedArrays(session, kernel_arrays(matrix)), params.k, params.shrinkage
 
     def nearest(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         from musicrec.models.knn.kernels import top_products
@@ -63,8 +63,8 @@ def fit_knn(interactions: DataFrame, params: KnnParams, side: Side = "item") -> 
         divide_by, itself = (a["own_sizes"], a["sizes"], shrinkage), (a["itself_starts"], a["itself"])
         for batch in batches:
             for block in batch["id"].to_pylist():
-                for first in range(bounds[block], bounds[block + 1], _ROWS):
-                    last = min(first + _ROWS, bounds[block + 1])
+                for first in range(bounds[block], bounds[block + 1], ROWS):
+                    last = min(first + ROWS, bounds[block + 1])
                     found = top_products(first, last, *left, *right, *divide_by, *itself, a["names"], k)
                     yield lists_batch(a["names"][first:last], rows, "neighbours", *found)
 
@@ -105,7 +105,7 @@ def lists_batch(names: Array, key: str, column: str, counts: Array, ids: Array, 
     return pa.RecordBatch.from_arrays(cells, [key, column, "scores"])
 
 
-def _arrays(matrix: RowMatrix) -> dict[str, Array]:
+def kernel_arrays(matrix: RowMatrix) -> dict[str, Array]:
     """What a task needs, of the kinds the kernel is compiled for."""
     rows = len(matrix.names)
     return {

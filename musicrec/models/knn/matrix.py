@@ -90,7 +90,11 @@ def row_matrix(pairs: DataFrame, rows: str, terms: str, params: KnnParams) -> Ro
     """
     columns = [F.col(rows).cast("int"), F.col(terms).cast("int"), F.col("weight").cast("double")]
     found = pairs.select(*columns).toArrow()
-    own, other, weights = (found[i].to_numpy() for i in range(3))
+    return row_matrix_of(found[0].to_numpy(), found[1].to_numpy(), found[2].to_numpy(), params)
+
+
+def row_matrix_of(own: Array, other: Array, weights: Array, params: KnnParams) -> RowMatrix:
+    """The same of arrays, one place a pair: the row, the term and the weight."""
     _check(own, other, weights)
     counts = np.bincount(own)
     names = np.flatnonzero(counts)

@@ -23,8 +23,6 @@ from musicrec.params import Params
 
 NAME = "dot_bias"
 
-# Scores of all items held at a time: 64 MB of float32.
-_SCORES = 1 << 24
 # Draws a held-out pair has to find one unheard item; a listener who has heard 90 % of all misses once in 850 times.
 _TRIES = 64
 

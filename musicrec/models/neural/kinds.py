@@ -2,12 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
 import torch
 
 from musicrec.models.neural.attention import AttentionModel, AttentionParams
 from musicrec.models.neural.checkpoint import Weights
 from musicrec.models.neural.lstm import LstmModel, LstmParams
 from musicrec.models.neural.next_track import NextTrackModel, NextTrackParams, Places, vocabulary_of
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of next-track model.
+
+    Attributes
+    ----------
+    params : the class of its settings.
+    make : the model of (n_items, settings, vocabulary).
+    """
+
+    params: type[NextTrackParams]
+    make: Callable[..., NextTrackModel]
+
+
+KINDS: Mapping[str, Kind] = {
+    "lstm": Kind(LstmParams, LstmModel),
+    "attention": Kind(AttentionParams, AttentionModel),
+}
 
 
 def make_model(n_items: int, params: NextTrackParams, seed: int, vocabulary: Places | None = None) -> NextTrackModel:
@@ -20,10 +43,9 @@ def make_model(n_items: int, params: NextTrackParams, seed: int, vocabulary: Pla
     vocabulary : see `NextTrackModel`.
     """
     torch.manual_seed(seed)
-    if isinstance(params, LstmParams):
-        return LstmModel(n_items, params, vocabulary)
-    if isinstance(params, AttentionParams):
-        return AttentionModel(n_items, params, vocabulary)
+    for kind in KINDS.values():
+        if isinstance(params, kind.params):
+            return kind.make(n_items, params, vocabulary)
     raise TypeError(f"no next-track model has settings {type(params).__name__}")
 
 

@@ -11,10 +11,13 @@ from torch.nn import functional
 
 from musicrec.params import Params
 
-Scores = torch.Tensor
-
 # Scores held at a time where all items are scored: 64 MB of float32.
 _SCORES = 1 << 24
+
+
+def rows_at_a_time(size: int) -> int:
+    """How many events can be scored against `size` items at once: the scores of all of them would not fit."""
+    return max(_SCORES // max(size, 1), 1)
 
 
 class LossParams(Params):
@@ -52,8 +55,7 @@ def full_loss(
     weights, bias : of the output, [vocabulary, dim] and [vocabulary].
     """
     loss = torch.zeros((), device=states.device)
-    # Some rows at a time: a score for each of a large vocabulary at every place would not fit.
-    rows = max(_SCORES // max(len(bias), 1), 1)
+    rows = rows_at_a_time(len(bias))
     for part, expected in zip(states.split(rows), targets.split(rows), strict=True):  # type: ignore[no-untyped-call]
         scores = functional.linear(part, weights, bias)
         loss = loss + functional.cross_entropy(scores.float(), expected, reduction="sum", label_smoothing=smoothing)

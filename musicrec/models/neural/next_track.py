@@ -11,14 +11,11 @@ from pydantic import Field
 from torch import nn
 
 from musicrec.models.neural.checkpoint import Weights
-from musicrec.models.neural.losses import LossParams, full_loss, sampled_loss
+from musicrec.models.neural.losses import LossParams, full_loss, rows_at_a_time, sampled_loss
 from musicrec.padding import PAD_IDX
 from musicrec.params import Params
 
 Places = NDArray[np.int64]
-
-# Scores held at a time where ranks are counted: 64 MB of float32.
-_SCORES = 1 << 24
 
 
 class NextTrackParams(Params):
@@ -159,7 +156,7 @@ class NextTrackModel(nn.Module):
         """
         states, targets = self.events(items, first_target)
         sums = {f"ndcg_at_{k}": 0.0, f"hr_at_{k}": 0.0, "valid_loss": 0.0}
-        rows = max(_SCORES // max(self.size, 1), 1)
+        rows = rows_at_a_time(self.size)
         for part, wanted in zip(states.split(rows), targets.split(rows), strict=True):  # type: ignore[no-untyped-call]
             scores = part @ self.item_weights().T + self.bias
             own = scores.gather(1, wanted[:, None])

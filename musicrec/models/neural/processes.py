@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -53,3 +55,13 @@ class Processes:
 
 
 ALONE = Processes()
+
+
+@contextmanager
+def one_of_several() -> Iterator[Processes]:
+    """This process as one of those that torchrun has started: NCCL where the machine has GPUs, gloo where not."""
+    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    try:
+        yield Processes(distributed.get_rank(), distributed.get_world_size())
+    finally:
+        distributed.destroy_process_group()

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from musicrec.errors import InputError, NonFiniteError
-from musicrec.models.ranker.features import feature_directions
+from musicrec.models.ranker.names import feature_directions
 from musicrec.models.ranker.params import RankerParams
 
 Array = NDArray[Any]

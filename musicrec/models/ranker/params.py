@@ -56,3 +56,8 @@ class RankerParams(Params):
     truncation: int = Field(default=20, ge=1)
     monotone: bool = False
     threads: int = Field(default=1, ge=1)
+
+    @property
+    def with_users(self) -> bool:
+        """Whether lists of alike listeners are among the retrievers'."""
+        return "user_knn" in self.retrievers

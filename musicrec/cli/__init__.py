@@ -15,13 +15,13 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table as Grid
 
+from musicrec.cli.playlist import playlist
+from musicrec.cli.similar import similar
 from musicrec.config import load_config
 from musicrec.entry import ended_with, parse_day
 from musicrec.errors import InputError, TableMissingError
 from musicrec.logs import terminal_width
 from musicrec.pipelines.fold_in import ListenerLists, read_plays
-
-_SHELVES = ["discover", "again", *(f"discover_{part}" for part in ("night", "morning", "afternoon", "evening"))]
 
 
 @click.group()
@@ -29,11 +29,15 @@ def main() -> None:
     """A nightly batch music recommender on Spark, Delta Lake and PyTorch."""
 
 
+main.add_command(playlist)
+main.add_command(similar)
+
+
 @main.command()
 @click.argument("user_id")
 @click.option("--config", type=click.Path(path_type=Path), default=Path("conf/local.toml"), show_default=True)
 @click.option("--root", help="The lakehouse's root, in place of the configuration's.")
-@click.option("--shelf", type=click.Choice(_SHELVES), default="discover", show_default=True)
+@click.option("--shelf", default="discover", show_default=True, help="discover, again or another that is published.")
 @click.option("--as-of", help="Day, YYYY-MM-DD; the newest by default.")
 @click.option("-n", type=click.IntRange(min=1), default=20, show_default=True, help="At most this many.")
 def show(user_id: str, config: Path, root: str | None, shelf: str, as_of: str | None, n: int) -> None:
@@ -112,7 +116,7 @@ def read_recommendations(
 
     Raises
     ------
-    InputError : no such table, day or listener.
+    InputError : no such table, day, listener or shelf.
     """
     try:
         table = DeltaTable(location)
@@ -122,10 +126,11 @@ def read_recommendations(
     wanted = str(parse_day(as_of)) if as_of else (days[-1] if days else "")
     if wanted not in days:
         raise InputError(f"table gold.recommendations at {location}", f"rows of {wanted or 'any day'}", f"days {days}")
-    wanted_rows = [("as_of", "=", date.fromisoformat(wanted)), ("user_id", "=", user_id), ("shelf", "=", shelf)]
-    rows = table.to_pyarrow_table(filters=wanted_rows)
+    own = [("as_of", "=", date.fromisoformat(wanted)), ("user_id", "=", user_id)]
+    rows = table.to_pyarrow_table(filters=[*own, ("shelf", "=", shelf)])
     if rows.num_rows == 0:
-        raise InputError(
-            f"table gold.recommendations at {location}", f"shelf {shelf} of listener {user_id} on {wanted}", "no rows"
-        )
+        shelves = sorted(set(table.to_pyarrow_table(columns=["shelf"], filters=own)["shelf"].to_pylist()))
+        expected = f"shelf {shelf} of listener {user_id} on {wanted}"
+        found = f"the shelves {', '.join(shelves)}" if shelves else "no rows"
+        raise InputError(f"table gold.recommendations at {location}", expected, found)
     return rows.take(pc.sort_indices(rows["rank"])).to_pylist(), wanted

@@ -1,0 +1,1 @@
+"""Groups of tracks that sound alike."""

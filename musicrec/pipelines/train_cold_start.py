@@ -1,0 +1,143 @@
+"""ALS factors for the tracks that no one has played, from what they sound like and whose they are."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from musicrec.errors import NonFiniteError
+from musicrec.io.runs import Run, Stage
+from musicrec.models.blocks import Ragged, read_vectors, write_lists
+from musicrec.models.cold_start.collect import World, by_hash, collect_world
+from musicrec.models.cold_start.content_map import Choice, Training, choose_map, fit_map
+from musicrec.models.cold_start.inputs import Ints, Matrix
+from musicrec.models.cold_start.params import ColdStartParams
+from musicrec.pipelines.publish import load_vectors, register
+from musicrec.schemas import TABLES
+from musicrec.transforms.interactions import ItemKind
+from musicrec.transforms.unplayed import unplayed_tracks
+
+ALS_CONTENT = "als_content"
+
+# So many listeners say how much an error in the factors moves scores.
+_LISTENERS = 10_000
+_DECIMALS = 6
+
+
+def train_cold_start(run: Run, item: ItemKind, params: ColdStartParams) -> Stage:
+    """Publish the model `als_content`: item vectors of unplayed tracks, by track_idx, in the space of the newest ALS.
+
+    Where too few tracks with features were played, or items are artists, the model is empty.
+
+    Raises
+    ------
+    InputError, TableMissingError : ALS was never trained.
+    NonFiniteError : the fit diverged.
+    """
+    lake = run.lakehouse
+    features = lake.read_or_empty("silver.track_features")
+    if item != "recording" or features.isEmpty():
+        return _nothing(run, "items are artists" if item != "recording" else "no track has features")
+    world = collect_world(features, model_items(run), params.min_plays)
+    if len(world.known) < params.min_tracks:
+        run.log.warning("cold start: too few played tracks", found=len(world.known), needed=params.min_tracks)
+        return _nothing(run, f"only {len(world.known)} played tracks with features")
+    fresh = unplayed_tracks(features, lake.read("silver.recordings"), lake.read("silver.links"))
+    track_idx = np.sort(fresh.select("track_idx").toArrow()["track_idx"].to_numpy())
+    halves = _halves(world, track_idx, params)
+    choice, explained = choose_map(
+        world.training,
+        world.factors,
+        world.plays,
+        world.played,
+        world.tracks.take(halves[0]),
+        _some_listeners(run),
+        params,
+        run.log,
+    )
+    vectors = predicted(world, choice, params, track_idx, halves)
+    for tried, share in explained.items():
+        run.metric("explained_held_out", share, map=str(tried))
+    _publish(run, _frame(lake.spark, track_idx, vectors), params, choice, explained, len(world.known))
+    note = f"{len(track_idx):,} unplayed tracks from {len(world.known):,} played; {choice}"
+    return Stage(len(world.known), len(track_idx), f"{note}; explains {explained[choice]:.3f} of held-out tracks")
+
+
+def model_items(run: Run) -> DataFrame:
+    """(item_idx, vector, bias, plays, artist_key, track_id or null) of the newest ALS's items."""
+    lake = run.lakehouse
+    pairs = lake.read("silver.interactions").where(F.col("item_kind") == "recording")
+    plays = pairs.groupBy("item_idx").agg(F.sum("plays").alias("plays"))
+    index = lake.read("silver.item_index").where(F.col("item_kind") == "recording")
+    index = index.select("item_idx", F.col("item_id").alias("recording_id"))
+    recordings = lake.read("silver.recordings").select("recording_id", "artist_key")
+    links = lake.read("silver.links").select("recording_id", "track_id")
+    named = index.join(recordings, "recording_id", "inner").join(links, "recording_id", "left")
+    vectors = load_vectors(run, "als", "item_vectors")
+    return vectors.join(named, "item_idx", "inner").join(plays, "item_idx", "left")
+
+
+def _halves(world: World, track_idx: Ints, params: ColdStartParams) -> tuple[Ints, Ints]:
+    """Places of unplayed tracks that train the map, in two halves by hash, each of at most `params.unplayed`."""
+    places = by_hash(np.searchsorted(world.track_idx, track_idx), world.ids)[: 2 * params.unplayed]
+    middle = -(-len(places) // 2)
+    return places[:middle], places[middle:]
+
+
+def predicted(
+    world: World, choice: Choice, params: ColdStartParams, track_idx: Ints, halves: tuple[Ints, Ints]
+) -> Matrix:
+    """Item vectors, the bias last, of tracks of the world's catalogue [n × (d + 1)].
+
+    A track that trained the map as unplayed is told by another one, that the other half has trained: its own 0 would
+    be what it is told.
+    """
+    places = np.searchsorted(world.track_idx, track_idx)
+    vectors = np.zeros((len(places), world.factors.shape[1]))
+    for own, asked in zip(halves, (~np.isin(places, halves[0]), np.isin(places, halves[0])), strict=True):
+        unplayed = world.tracks.take(own)
+        training = Training.of(world.training, world.factors, world.plays, world.played, unplayed, params)
+        fitted = fit_map(training, choice, params.landmarks)
+        vectors[asked] = fitted.predict(world.tracks.take(places[asked]))
+    if not np.isfinite(vectors).all():
+        raise NonFiniteError("model als_content: vectors hold NaN or infinity")
+    return np.asarray(np.round(vectors, _DECIMALS))
+
+
+def _some_listeners(run: Run) -> Matrix:
+    """Vectors of at most 10,000 listeners, drawn by hash, in the order of user_idx [n × d]."""
+    drawn = load_vectors(run, "als", "user_vectors").orderBy(F.xxhash64("user_idx"), "user_idx").limit(_LISTENERS)
+    table = drawn.select("user_idx", "vector").toArrow().sort_by("user_idx")
+    return read_vectors(table["vector"].combine_chunks()).astype(np.float64)
+
+
+def _frame(spark: SparkSession, track_idx: Ints, vectors: Matrix) -> DataFrame:
+    """(item_idx, vector, bias)."""
+    width = vectors.shape[1] - 1
+    starts = np.arange(len(track_idx) + 1, dtype=np.int64) * width
+    lists = write_lists(Ragged(vectors[:, :-1].astype(np.float32).reshape(-1), starts), pa.float32())
+    columns = [pa.array(track_idx, pa.int32()), lists, pa.array(vectors[:, -1], pa.float32())]
+    schema = "item_idx int, vector array<float>, bias float"
+    return spark.createDataFrame(pa.table(columns, ["item_idx", "vector", "bias"]), schema)
+
+
+def _publish(
+    run: Run, vectors: DataFrame, params: ColdStartParams, choice: Choice, explained: dict[Choice, float], known: int
+) -> None:
+    marks = {"model": F.lit(ALS_CONTENT), "run_id": F.lit(run.run_id)}
+    where = f"model = '{ALS_CONTENT}'"
+    items = run.lakehouse.overwrite("models.item_vectors", vectors.withColumns(marks), where=where)
+    figures = {"explained_held_out": explained[choice], "training_tracks": float(known)}
+    register(run, ALS_CONTENT, params, "", figures, None, items)
+
+
+def _nothing(run: Run, why: str) -> Stage:
+    """No model: an earlier night's vectors must not stay, since they lie in another space."""
+    lake = run.lakehouse
+    if lake.exists("models.item_vectors") and not load_vectors(run, ALS_CONTENT, "item_vectors").isEmpty():
+        none = lake.spark.createDataFrame([], TABLES["models.item_vectors"].schema)
+        lake.overwrite("models.item_vectors", none, where=f"model = '{ALS_CONTENT}'")
+    run.log.info("cold start: nothing to learn", why=why)
+    return Stage(0, 0, why)

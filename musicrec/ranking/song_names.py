@@ -1,0 +1,145 @@
+"""Which song somebody means: by what they typed, with near matches where there is no such song."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from rapidfuzz import fuzz, process
+
+from musicrec.errors import InputError
+from musicrec.transforms.text import artist_key, title_key
+
+_ID_PREFIXES = (
+    "spotify:track:",
+    "https://open.spotify.com/track/",
+    "https://musicbrainz.org/recording/",
+)
+_BETWEEN = " - "
+# Likeness, of 100, from which a name is worth showing, and from which it is taken for the one that was meant.
+_NEAR, _MEANT = 60.0, 88.0
+# A name is only taken for another that is likelier by so much than the next.
+_AHEAD = 4.0
+_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class SongNames:
+    """The names of all songs.
+
+    Attributes
+    ----------
+    titles, artists : as shown, of each song.
+    by_key : artist key and title key → song, for each way that its tracks and recordings are called.
+    by_id : track_id or recording_id → song.
+    popularity : of each song; of several with one title the first shown is the most popular.
+    """
+
+    titles: Sequence[str]
+    artists: Sequence[str]
+    by_key: Mapping[tuple[str, str], int]
+    by_id: Mapping[str, int]
+    popularity: Sequence[float]
+
+    def shown(self, song: int) -> str:
+        """A song as one types it."""
+        return f"{self.artists[song]}{_BETWEEN}{self.titles[song]}"
+
+    def find(self, text: str, where: str) -> int:
+        """The song of `Artist - Title`, of a title that one artist alone has, or of an id or address of its track.
+
+        Raises
+        ------
+        InputError : there is none, with the nearest named; or several artists have the title.
+        """
+        song = self._of_id(text)
+        if song is not None:
+            return song
+        for artist, title in _splits(text):
+            song = self.by_key.get((artist_key(artist), title_key(title)))
+            if song is not None:
+                return song
+        if _BETWEEN not in text:
+            return self.find_title(text, where)
+        raise InputError(where, f"a song that is known (nearest: {self._named(self.near(text))})", text)
+
+    def find_title(self, title: str, where: str) -> int:
+        """The song of a title that one artist alone has.
+
+        Raises
+        ------
+        InputError : there is none, or several artists have one.
+        """
+        wanted = title_key(title)
+        found = sorted(
+            {song for (_, key), song in self.by_key.items() if key == wanted},
+            key=lambda song: (-self.popularity[song], song),
+        )
+        if len(found) == 1:
+            return found[0]
+        if found:
+            named = ", ".join(self.artists[song] for song in found[:_SHOWN])
+            raise InputError(where, f"the artist too ({len(found)} have one: {named} ...)", title)
+        raise InputError(where, f"a song that is known (nearest: {self._named(self.near(title))})", title)
+
+    def meant(self, artist: str | None, title: str, where: str) -> int:
+        """The song that is meant, a slip of the pen forgiven where only one song is as near.
+
+        Raises
+        ------
+        InputError : none is near enough, with the nearest named.
+        """
+        text = f"{artist}{_BETWEEN}{title}" if artist else title
+        try:
+            return self.find(text, where)
+        except InputError:
+            nearest = self._scored(text)
+            second = nearest[1][1] if len(nearest) > 1 else 0.0
+            if artist and nearest and nearest[0][1] >= max(_MEANT, second + _AHEAD):
+                return nearest[0][0]
+            raise
+
+    def near(self, text: str, n: int = _SHOWN) -> list[int]:
+        """The songs whose artist and title are most like the text, in whatever order its words are."""
+        return [song for song, _ in self._scored(text)[:n]]
+
+    def _scored(self, text: str) -> list[tuple[int, float]]:
+        keys = list(self.by_key)
+        if _BETWEEN in text:
+            wanted = " ".join(_folded(text))
+            choices = [f"{artist} {title}" for artist, title in keys]
+        else:
+            wanted = title_key(text)
+            choices = [title for _, title in keys]
+        found = process.extract(wanted, choices, scorer=fuzz.token_sort_ratio, limit=8 * _SHOWN, score_cutoff=_NEAR)
+        best: dict[int, float] = {}
+        for _, score, row in found:
+            song = self.by_key[keys[row]]
+            best[song] = max(best.get(song, 0.0), score)
+        return sorted(best.items(), key=lambda pair: (-pair[1], -self.popularity[pair[0]], pair[0]))
+
+    def _of_id(self, text: str) -> int | None:
+        for prefix in _ID_PREFIXES:
+            if text.startswith(prefix):
+                return self.by_id.get(text[len(prefix) :].split("?")[0])
+        return self.by_id.get(text)
+
+    def _named(self, songs: Sequence[int]) -> str:
+        return ", ".join(f'"{self.shown(song)}"' for song in songs) or "none"
+
+
+def near_words(text: str, known: Sequence[str], n: int = _SHOWN) -> list[str]:
+    """The known words or phrases that are most like the text."""
+    found = process.extract(text.casefold(), list(known), scorer=fuzz.WRatio, limit=n, score_cutoff=_NEAR)
+    return [word for word, _, _ in found]
+
+
+def _splits(text: str) -> list[tuple[str, str]]:
+    """Each way to read the text as artist and title: a title may hold the dash too."""
+    parts = text.split(_BETWEEN)
+    return [(_BETWEEN.join(parts[:at]), _BETWEEN.join(parts[at:])) for at in range(1, len(parts))]
+
+
+def _folded(text: str) -> tuple[str, str]:
+    artist, _, title = text.partition(_BETWEEN)
+    return artist_key(artist), title_key(title)
