@@ -104,9 +104,7 @@ def folded_tempo(tempo: Floats) -> Floats:
     positive = np.where(tempo > 0, tempo, np.nan)
     # tempo / 80 = mantissa × 2^exponent with a mantissa in [0.5, 1): taken apart, not rounded as a logarithm would be.
     _, exponent = np.frexp(positive / LOWEST_TEMPO)
-    folded = np.ldexp(positive, 1 - exponent)
-    # The division rounds: just below an octave it may reach it.
-    return np.asarray(np.where(folded < LOWEST_TEMPO, folded * 2, folded))
+    return np.ldexp(positive, 1 - exponent)
 
 
 def _completed(batch: pa.RecordBatch, fills: FeatureFills) -> pa.RecordBatch:
