@@ -7,6 +7,7 @@ from pyspark.sql import functions as F
 
 from musicrec.io.runs import Run
 from musicrec.models.embedding import EmbeddingModel
+from musicrec.pipelines.feedback import blocked_artist_keys
 from musicrec.pipelines.publish import load_vectors
 from musicrec.pipelines.train_cold_start import ALS_CONTENT
 from musicrec.pipelines.training_data import TrainingData
@@ -47,7 +48,7 @@ def fresh_rows(run: Run, als: EmbeddingModel, data: TrainingData, users: DataFra
     tracks = offered.select(
         "track_idx", "track_id", "artist_key", "name", F.col("artists")[0].alias("artist")
     ).persist()
-    lists = _lists(als, vectors, tracks, data.heard.limit(0), n)
+    lists = _lists(als, vectors, tracks, data.heard.limit(0), blocked_artist_keys(run), n)
     explained = _explained(lists, als, vectors, tracks, data).join(users.select("user_idx", "user_id"), "user_idx")
     return _rows(explained, tracks, data.n_items)
 
@@ -59,15 +60,24 @@ def _is_older_than_als(run: Run) -> bool:
     return ALS_CONTENT not in newest or newest[ALS_CONTENT] < newest.get("als", newest[ALS_CONTENT])
 
 
-def _lists(als: EmbeddingModel, vectors: DataFrame, tracks: DataFrame, nothing: DataFrame, n: int) -> DataFrame:
-    """(user_idx, items array<int> of track_idx, scores), no more than three in ten by one artist."""
+def _lists(
+    als: EmbeddingModel, vectors: DataFrame, tracks: DataFrame, nothing: DataFrame, keys_out: DataFrame | None, n: int
+) -> DataFrame:
+    """(user_idx, items array<int> of track_idx, scores), at most three in ten by one artist, none by a blocked one.
+
+    `keys_out` is (user_idx, artist_key) of the artists that a listener blocks.
+    """
     keys = tracks.select("artist_key")
     none = keys.limit(0).withColumn("artist_idx", F.lit(0))
     artists = tracks.join(new_entries(keys, none, "artist_key", "artist_idx"), "artist_key", "inner")
     artists = artists.select(F.col("track_idx").alias("item_idx"), "artist_idx")
     allowed = tracks.select(F.col("track_idx").alias("item_idx"))
     model = EmbeddingModel(ALS_CONTENT, als.user_vectors, vectors)
-    filters = Filters(artists=artists, artist_cap=max(1, int(_MOST_OF_AN_ARTIST * n)))
+    blocked = None
+    if keys_out is not None:
+        out = keys_out.join(tracks.select("artist_key", "track_idx"), "artist_key", "inner")
+        blocked = out.groupBy("user_idx").agg(F.collect_set("track_idx").alias("items"))
+    filters = Filters(blocked=blocked, artists=artists, artist_cap=max(1, int(_MOST_OF_AN_ARTIST * n)))
     return top_n(model, nothing, n, "discover", allowed, filters=filters)
 
 
