@@ -22,6 +22,7 @@ from musicrec.models.ranker.fit import Examples, RankerModel, fit_ranker
 from musicrec.models.ranker.names import feature_names
 from musicrec.models.ranker.params import RankerParams
 from musicrec.models.ranker.score import example_rows, ranked_lists, ranker_rows
+from musicrec.pipelines.content import linked_vectors
 from musicrec.pipelines.lists import SecondStage, check_retrievers, list_makers
 from musicrec.pipelines.model_fits import ModelFits
 from musicrec.pipelines.models_at import ModelsAt, models_at
@@ -224,13 +225,9 @@ def stage_at(run: Run, data: TrainingData, models: ModelsAt, job: RankerJob) -> 
 
 def content_vectors(run: Run, data: TrainingData, item: ItemKind) -> DataFrame | None:
     """(item_idx, vector) of the recordings that are linked to a track with features; None where there are no such."""
-    lake = run.lakehouse
-    if item != "recording" or not (lake.exists("silver.track_features") and lake.exists("silver.links")):
+    if item != "recording" or not run.lakehouse.exists("silver.track_features"):
         return None
-    links = lake.read("silver.links").select(F.col("recording_id").alias("item_id"), "track_id")
-    vectors = lake.read("silver.track_features").select("track_id", "vector")
-    linked = data.items.select("item_id", "item_idx").join(links, "item_id", "inner")
-    return linked.join(vectors, "track_id", "inner").select("item_idx", "vector")
+    return linked_vectors(run, data)
 
 
 def load_ranker(job: RankerJob, folder: Path) -> RankerModel:
