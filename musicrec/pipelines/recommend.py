@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from musicrec.models.embedding import EmbeddingModel
 from musicrec.models.knn.fit import fit_knn
 from musicrec.pipelines.context import shelves_by_part
 from musicrec.pipelines.fresh import fresh_rows
-from musicrec.pipelines.lists import candidate_lists, filled_list, spread_list
+from musicrec.pipelines.lists import Rerank, SecondStage, candidate_lists, filled_list, spread_list
 from musicrec.pipelines.publish import content_if_published, load_models, load_neighbours, load_reranker
 from musicrec.pipelines.ranking import RankerJob, Retrieval, content_vectors, load_ranker
 from musicrec.pipelines.settings import (
@@ -31,6 +32,7 @@ from musicrec.pipelines.settings import (
 )
 from musicrec.pipelines.training_data import TrainingData, training_data
 from musicrec.ranking.explain import explain_again, explain_discover
+from musicrec.ranking.fusion import HybridParams
 from musicrec.transforms.interactions import InteractionParams
 
 # The model whose item vectors say which of a listener's artists stand behind an offer.
@@ -50,39 +52,16 @@ def recommend(
     ranker: RankerJob,
 ) -> Stage:
     """Replace the day's rows of gold.recommendations, all shelves at once, by what the newest models say."""
-    models = load_models(run, (*EMBEDDING_MODELS, *neural.embeddings, *content_if_published(run)))
-    rerank = load_reranker(run, files) if RERANKER in neural.models else None
     data = training_data(run, params.item, interaction)
-    by_ranker = _uses(RANKER, params, hybrids, "discover")
-    by_knn = by_ranker or any(_uses(KNN, params, hybrids, shelf) for shelf in SHELVES)
-    neighbours = load_neighbours(run, data.items) if by_knn else None
-    alike = fit_knn(data.interactions, ranker.fits.knn, "user") if by_ranker and ranker.params.with_users else None
-    stage = None
-    if by_ranker:
-        content = content_vectors(run, data, params.item)
-        stage = Retrieval(data, neighbours, content, ranker).stage(load_ranker(ranker, files))
+    trained = _trained(run, data, params, hybrids, neural, files, ranker)
     parts = run.lakehouse.spark.sparkContext.defaultParallelism * _PARTS_A_CORE
     users = _in_ranges(data.users, parts).persist()
-    shelves = []
-    for shelf in SHELVES:
-        chosen = params.discover if shelf == "discover" else params.again
-        needs_more = chosen in (HYBRID, RANKER) or params.diversity.changes_lists
-        depth = max(params.depth, params.n) if needs_more else params.n
-        hybrid = hybrids.of(shelf)
-        second = stage if shelf == "discover" else None
-        made = candidate_lists(models, data, hybrid, shelf, depth, chosen, rerank, neighbours, alike, second)[chosen]
-        named: dict[str, DataFrame] = {shelf: made}
-        if shelf == "discover" and params.context.enabled:
-            named |= shelves_by_part(made.persist(), data, params.context)
-        for name, lists in named.items():
-            listed = users if name == shelf else users.join(lists, "user_idx", "left_semi")
-            reasoned = _reasoned(lists, models, data, listed, shelf, params)
-            shelves.append(reasoned.withColumns({"shelf": F.lit(name), "model": F.lit(chosen)}))
+    shelves = [made for shelf in SHELVES for made in _shelves(trained, data, users, shelf, params, hybrids.of(shelf))]
     # Joined and ordered a list at a time, not a row at a time; in the order of listeners, so that an app that asks for
     # one reads few row groups.
     lists = reduce(DataFrame.unionByName, shelves).join(users, "user_idx", "inner")
     rows = _rows(lists.repartition(parts, "part").sortWithinPartitions("user_id", "shelf"), data.items)
-    fresh = fresh_rows(run, models["als"], data, users, params.fresh) if params.item == "recording" else None
+    fresh = fresh_rows(run, trained.vectors["als"], data, users, params.fresh) if params.item == "recording" else None
     rows = rows if fresh is None else rows.unionByName(fresh)
     rows = rows.withColumns({"as_of": F.lit(run.day), "run_id": F.lit(run.run_id)})
     run.lakehouse.overwrite("gold.recommendations", rows, where=f"as_of = '{run.day}'")
@@ -99,9 +78,68 @@ def recommend(
     return Stage(data.users.count(), rows_out, f"{listeners:,} listeners, {filled:,} rows filled from the popular")
 
 
+@dataclass(frozen=True)
+class _Trained:
+    """The newest models, and what makes lists beside them where a shelf needs it."""
+
+    vectors: Mapping[str, EmbeddingModel]
+    rerank: Rerank | None
+    neighbours: DataFrame | None
+    alike: DataFrame | None
+    stage: SecondStage | None
+
+
+def _trained(
+    run: Run,
+    data: TrainingData,
+    params: RecommendParams,
+    hybrids: ShelfHybrids,
+    neural: NeuralParams,
+    files: Path,
+    ranker: RankerJob,
+) -> _Trained:
+    vectors = load_models(run, (*EMBEDDING_MODELS, *neural.embeddings, *content_if_published(run)))
+    rerank = load_reranker(run, files) if RERANKER in neural.models else None
+    by_ranker = _uses(RANKER, params, hybrids, "discover")
+    by_knn = by_ranker or any(_uses(KNN, params, hybrids, shelf) for shelf in SHELVES)
+    neighbours = load_neighbours(run, data.items) if by_knn else None
+    alike = fit_knn(data.interactions, ranker.fits.knn, "user") if by_ranker and ranker.params.with_users else None
+    stage = None
+    if by_ranker:
+        content = content_vectors(run, data, params.item)
+        stage = Retrieval(data, neighbours, content, ranker).stage(load_ranker(ranker, files))
+    return _Trained(vectors, rerank, neighbours, alike, stage)
+
+
+def _shelves(
+    trained: _Trained,
+    data: TrainingData,
+    users: DataFrame,
+    shelf: Shelf,
+    params: RecommendParams,
+    hybrid: HybridParams,
+) -> list[DataFrame]:
+    """(user_idx, items, scores, filled, reasons, shelf, model) of a shelf, and of its parts of the day."""
+    chosen = params.of(shelf)
+    needs_more = chosen in (HYBRID, RANKER) or params.diversity.changes_lists
+    depth = max(params.depth, params.n) if needs_more else params.n
+    second = trained.stage if shelf == "discover" else None
+    beside = (trained.rerank, trained.neighbours, trained.alike, second)
+    made = candidate_lists(trained.vectors, data, hybrid, shelf, depth, chosen, *beside)[chosen]
+    named: dict[str, DataFrame] = {shelf: made}
+    if shelf == "discover" and params.context.enabled:
+        named |= shelves_by_part(made.persist(), data, params.context)
+    shelves = []
+    for name, lists in named.items():
+        listed = users if name == shelf else users.join(lists, "user_idx", "left_semi")
+        reasoned = _reasoned(lists, trained.vectors, data, listed, shelf, params)
+        shelves.append(reasoned.withColumns({"shelf": F.lit(name), "model": F.lit(chosen)}))
+    return shelves
+
+
 def _uses(name: str, params: RecommendParams, hybrids: ShelfHybrids, shelf: Shelf) -> bool:
     """Whether a shelf's lists are made of this model's."""
-    chosen = params.discover if shelf == "discover" else params.again
+    chosen = params.of(shelf)
     return chosen == name or (chosen == HYBRID and hybrids.of(shelf).weights.get(name, 0.0) > 0)
 
 
