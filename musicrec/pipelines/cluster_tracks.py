@@ -63,8 +63,9 @@ def cluster_tracks(run: Run, params: ClusterParams, files: Path) -> Stage:
         files / "clusters" / "clusters.png",
     )
     _tell(run, clusters)
+    run.log.info("clusters", names=names)
     k, mean = len(names), clusters.by_k[_chosen(clusters)]
-    return Stage(rows_in, rows_in + k, f"{k} clusters, silhouette {mean:.3f}: {'; '.join(names)}")
+    return Stage(rows_in, rows_in + k, f"{k} clusters, silhouette {mean:.3f}")
 
 
 def _kept(run: Run, tracks: DataFrame, params: ClusterParams) -> Stage | None:

@@ -61,7 +61,7 @@ def train_cold_start(run: Run, item: ItemKind, params: ColdStartParams) -> Stage
     for tried, share in explained.items():
         run.metric("explained_held_out", share, map=str(tried))
     _publish(run, _frame(lake.spark, track_idx, vectors), params, choice, explained, len(world.known))
-    note = f"{len(track_idx):,} unplayed tracks from {len(world.known):,} played; {choice}"
+    note = f"{len(track_idx):,} unplayed tracks from {len(world.known):,} played; {choice.kind}"
     return Stage(len(world.known), len(track_idx), f"{note}; explains {explained[choice]:.3f} of held-out tracks")
 
 
