@@ -4,7 +4,7 @@ import importlib.util
 
 from musicrec.config import known_keys
 from musicrec.schemas import TABLES
-from musicrec.steps import STEPS
+from musicrec.steps import NIGHTLY, STEPS
 from tests.conftest import ROOT
 
 
@@ -34,3 +34,8 @@ def test_every_step_is_a_job_and_every_table_has_one_that_writes_it() -> None:
     assert {path.stem for path in (ROOT / "jobs").glob("*.py")} == {*STEPS, "nightly", "tune"}
     writers = {job for table in TABLES.values() for job in table.written_by.split(", ")}
     assert writers - {"every job"} <= set(STEPS)
+
+
+def test_the_operations_page_names_the_nightlys_steps_in_order() -> None:
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    assert f"Steps: {', '.join(f'`{step}`' for step in NIGHTLY)}." in text
