@@ -69,7 +69,7 @@ def test_an_archive_that_would_write_elsewhere_leaves_nothing_behind(tmp_path: P
 
 
 def test_steps_restart_at_the_one_that_failed() -> None:
-    assert steps_from("recommend") == ["recommend", "evaluate"]
+    assert steps_from("recommend") == ["recommend", "build_playlists", "evaluate", "analyse"]
     assert steps_from(None)[0] == "ingest_listens"
     with pytest.raises(InputError, match=r"--from.*build_silver.*bulid"):
         steps_from("bulid")

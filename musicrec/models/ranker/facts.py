@@ -138,7 +138,7 @@ def _artists(plays: DataFrame, items: DataFrame, counts: Array, size: int) -> di
     artists = int(artist.max(initial=-1)) + 1
     has = artist >= 0
     of_artist = np.bincount(artist[has], counts[has], artists)
-    named = plays.join(items.select("item_idx", "artist_idx"), "item_idx", "inner")
+    named = plays.select("user_idx", "item_idx").join(items.select("item_idx", "artist_idx"), "item_idx", "inner")
     listeners = named.groupBy("artist_idx").agg(F.count_distinct("user_idx").alias("listeners")).dropna().toArrow()
     known = np.zeros(artists)
     known[listeners["artist_idx"].to_numpy()] = listeners["listeners"].to_numpy()
