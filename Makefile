@@ -19,8 +19,8 @@ $(READY): pyproject.toml constraints.txt conf/setup.sh conf/spark-defaults.conf
 nightly: $(READY) ## run the nightly on the bundled sample (CONFIG=conf/local.toml)
 	@$(RUN) python jobs/nightly.py --config $(CONFIG)
 
-test: $(READY) ## run the tests
-	@$(RUN) python -m pytest
+test: $(READY) ## run the tests, in two processes
+	@$(RUN) python -m pytest -n 2 --dist loadfile
 
 lint: $(READY) ## ruff, mypy --strict, the layers
 	@$(RUN) ruff check . && ruff format --check . && mypy && lint-imports

@@ -1,4 +1,4 @@
-"""One Spark session for the whole suite: two cores, two shuffle partitions, Delta from conf/spark-defaults.conf."""
+"""One Spark session for each process: two cores, two shuffle partitions, Delta from conf/spark-defaults.conf."""
 
 from __future__ import annotations
 

@@ -280,7 +280,6 @@ def test_a_model_that_reranks_can_be_what_is_published(night: Night, model: str)
 
 
 def test_a_ranker_of_other_features_is_refused_and_the_lists_stay(night: Night) -> None:
-    night.run(["recommend"])
     before = night.versions()
     with pytest.raises(InputError, match=r"today's features, found without none of them; with hour_match, weekday"):
         night.run(["recommend"], "recommend.discover=ranker", "ranker.leave_out=['context']")
