@@ -44,7 +44,8 @@ def one_row_a_song(tracks: pd.DataFrame) -> pd.DataFrame:
     ----------
     tracks : DataFrame (track_id, artist_key, title_key, popularity, ...).
     """
-    ordered = tracks.sort_values(["popularity", "track_id"], ascending=[False, True], kind="stable")
+    order = ["popularity", "track_id", "artist_key", "title_key"]
+    ordered = tracks.sort_values(order, ascending=[False, True, True, True], kind="stable")
     return ordered.drop_duplicates("track_id").drop_duplicates(["artist_key", "title_key"]).sort_values("track_id")
 
 

@@ -14,10 +14,11 @@ from musicrec.evaluation.track_splits import grouped_split, one_row_a_song, out_
 
 ARTISTS = st.lists(st.sampled_from([f"a{n}" for n in range(12)]), min_size=1, max_size=3, unique=True)
 TRACKS = st.lists(
-    st.tuples(ARTISTS, st.sampled_from("xyz"), st.integers(0, 30), st.integers(0, 5), st.integers(2000, 2004)),
+    st.tuples(ARTISTS, st.sampled_from("xyz"), st.integers(0, 90), st.integers(0, 5), st.integers(2000, 2004)),
     min_size=1,
     max_size=60,
-)
+    unique_by=lambda row: row[2],
+).map(lambda rows: rows + rows[::2])  # a track stands on several playlists, the same each time
 
 
 def frame(rows: list[tuple[list[str], str, int, int, int]]) -> pd.DataFrame:
