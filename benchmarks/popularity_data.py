@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from musicrec.errors import InputError
 from musicrec.evaluation.popularity_keys import artist_keys
 from musicrec.schemas import AUDIO_FEATURES
+from musicrec.transforms.features import LEAST_DANCEABILITY, folded_tempo
 from musicrec.transforms.text import artist_key, title_key
-
-# As musicrec/transforms/features.py has them.
-LEAST_DANCEABILITY, LOWEST_TEMPO = 0.05, 80.0
 
 _DECADES = {"60s": 1960, "70s": 1970, "80s": 1980, "90s": 1990, "00s": 2000, "10s": 2010}
 
@@ -79,7 +76,6 @@ def _read(path: Path, wanted: tuple[str, ...]) -> pd.DataFrame:
 def _frame(raw: pd.DataFrame, track: str, title: str, artist: str) -> pd.DataFrame:
     """What both layouts have, in the columns of silver.track_features."""
     audio = raw[list(AUDIO_FEATURES)].astype(float)
-    tempo = audio["tempo"].where(audio["tempo"] > 0)
     return pd.DataFrame(
         {
             "track_id": raw[track].to_numpy(),
@@ -94,6 +90,6 @@ def _frame(raw: pd.DataFrame, track: str, title: str, artist: str) -> pd.DataFra
             ).to_numpy(),
             "valence_energy": (audio["valence"] * audio["energy"]).to_numpy(),
             "loudness_percentile": audio["loudness"].rank(pct=True).to_numpy(),
-            "tempo_folded": (LOWEST_TEMPO * 2 ** (np.log2(tempo / LOWEST_TEMPO) % 1)).to_numpy(),
+            "tempo_folded": folded_tempo(audio["tempo"].to_numpy()),
         }
     )

@@ -111,12 +111,12 @@ def _train_pca(run: Run, config: Config, sources: Sources) -> Stage:
 
 def _train_sequence(run: Run, config: Config, sources: Sources) -> Stage:
     files = config.lakehouse.files_folder
-    return train_sequence(run, config.recommend.item, config.interactions, _fits(config).lstm, files)
+    return train_sequence(run, config.recommend.item, config.interactions, model_fits(config).lstm, files)
 
 
 def _train_neural(run: Run, config: Config, sources: Sources) -> Stage:
     files = config.lakehouse.files_folder
-    return train_neural(run, config.recommend.item, config.interactions, _fits(config).others, files)
+    return train_neural(run, config.recommend.item, config.interactions, model_fits(config).others, files)
 
 
 def _train_knn(run: Run, config: Config, sources: Sources) -> Stage:
@@ -148,15 +148,13 @@ def _build_playlists(run: Run, config: Config, sources: Sources) -> Stage:
 def _evaluate(run: Run, config: Config, sources: Sources) -> Stage:
     return evaluate(
         run,
-        config.recommend.item,
         config.interactions,
-        _fits(config),
+        model_fits(config),
         config.hybrid,
-        config.recommend.depth,
+        config.recommend,
         config.evaluate,
         config.lakehouse.files_folder,
         config.ranker,
-        config.recommend,
     )
 
 
@@ -164,7 +162,7 @@ def ranker_job(config: Config) -> RankerJob:
     """What the ranker is made with."""
     files = config.lakehouse.files_folder / "ranker" / "retrievers"
     own = config.recommend
-    return RankerJob(own.item, config.interactions, _fits(config), config.ranker, own.depth, files)
+    return RankerJob(own.item, config.interactions, model_fits(config), config.ranker, own.depth, files)
 
 
 def _analyse(run: Run, config: Config, sources: Sources) -> Stage:
@@ -172,7 +170,8 @@ def _analyse(run: Run, config: Config, sources: Sources) -> Stage:
     return analyse(run, config.recommend.item, has_sessions, config.analyses)
 
 
-def _fits(config: Config) -> ModelFits:
+def model_fits(config: Config) -> ModelFits:
+    """What each model of a nightly with this configuration is fitted with."""
     others: list[SequenceFit | PairFit] = []
     for name in config.neural.models:
         if name == "attention":
@@ -184,11 +183,6 @@ def _fits(config: Config) -> ModelFits:
             others.append(PairFit("ncf", config.ncf.model, config.ncf.training, config.ncf.valid_days))
     lstm, refit_days = _sequence_fit("lstm", config.lstm, config), config.similar.refit_days
     return ModelFits(config.als, config.pca, lstm, tuple(others), config.knn, refit_days, config.content)
-
-
-def model_fits(config: Config) -> ModelFits:
-    """What each model of a nightly with this configuration is fitted with."""
-    return _fits(config)
 
 
 def _sequence_fit(kind: Literal["lstm", "attention"], own: LstmConfig | AttentionConfig, config: Config) -> SequenceFit:

@@ -57,9 +57,9 @@ lakehouse = Lakehouse(spark, lakehouse_root, catalog or None)
 
 def rows_of(name, *columns):
     """A small gold table as pandas; without rows where no job has written it."""
-    if name not in TABLES or not lakehouse.exists(name):
+    if not lakehouse.exists(name):
         print(f"{name}: no job has written it")
-        return pd.DataFrame(columns=columns or (list(TABLES[name].columns) if name in TABLES else []))
+        return pd.DataFrame(columns=columns or list(TABLES[name].columns))
     table = lakehouse.read(name)
     return (table.select(*columns) if columns else table).toPandas()
 

@@ -23,35 +23,33 @@ from musicrec.pipelines.ranking import RankerJob, stage_at
 from musicrec.pipelines.settings import PUBLISHED, RANKER, SHELVES, EvaluateParams, RecommendParams, Shelf, ShelfHybrids
 from musicrec.pipelines.training_data import TrainingData, midnight, training_data
 from musicrec.ranking.fusion import HybridParams
-from musicrec.transforms.interactions import InteractionParams, ItemKind, heard_items, indexed_plays
+from musicrec.transforms.interactions import InteractionParams, heard_items, indexed_plays
 
 
 def evaluate(
     run: Run,
-    item: ItemKind,
     interaction: InteractionParams,
     fits: ModelFits,
     hybrids: ShelfHybrids,
-    depth: int,
+    offered: RecommendParams,
     params: EvaluateParams,
     files: Path,
-    ranker: RankerParams | None = None,
-    offered: RecommendParams | None = None,
+    ranker: RankerParams,
 ) -> Stage:
     """Replace the day's rows of gold.evaluation.
 
     The last `params.test_days` are the test. Judged are the models that the night before published, where it ended at
     the split with the same settings: what they say was said before the test was played. Of others, models are fitted
-    on what lies before the split by the code that fits the published ones. Their lists, up to `depth` long as the
-    published ones are fused from, pass the same filters and fill. With `offered`, `published` is judged too: the list
-    that is published, its first places spread over artists as there. Only listeners of the test get lists.
+    on what lies before the split by the code that fits the published ones. Their lists, up to `offered.depth` long as
+    the published ones are fused from, pass the same filters and fill. `published` is judged too: the list that is
+    published, its first places spread over artists as there. Only listeners of the test get lists.
 
     Raises
     ------
     LeakError : a test listen is among the training rows.
     InputError : nothing was played on one of the two sides.
     """
-    lake = run.lakehouse
+    lake, item, depth = run.lakehouse, offered.item, offered.depth
     split = midnight(run.day) - timedelta(days=params.test_days)
     _, test = split_at(lake.read("silver.listens"), split)
     data = training_data(run, item, interaction, until=split)
@@ -63,14 +61,12 @@ def evaluate(
         raise InputError("table silver.listens", f"listens from {split} on, to test with", "none")
     listeners = tested.select("user_idx").distinct().persist()
     folder = files / "evaluate"
-    job = RankerJob(item, interaction, fits, ranker or RankerParams(), depth, folder / RANKER)
+    job = RankerJob(item, interaction, fits, ranker, depth, folder / RANKER)
     with_users = job.params.enabled and job.params.with_users
     models = models_at(run, data, item, interaction, fits, folder, with_users=with_users).of(listeners)
     own = replace(data, heard=heard_items(data.interactions.join(listeners, "user_idx", "left_semi")).persist())
     stage = stage_at(run, own, models, job) if job.params.enabled else None
-    scores = [
-        _judge(run, models, own, tested, hybrids.of(shelf), shelf, depth, params, stage, offered) for shelf in SHELVES
-    ]
+    scores = [_judge(run, models, own, tested, hybrids.of(shelf), shelf, params, stage, offered) for shelf in SHELVES]
     rows = reduce(DataFrame.unionByName, scores)
     marks = {"as_of": F.lit(run.day), "run_id": F.lit(run.run_id), "split_at": F.lit(split)}
     lake.overwrite("gold.evaluation", rows.withColumns(marks), where=f"as_of = '{run.day}'")
@@ -97,12 +93,12 @@ def _judge(
     tested: DataFrame,
     hybrid: HybridParams,
     shelf: Shelf,
-    depth: int,
     params: EvaluateParams,
     ranker: SecondStage | None,
-    offered: RecommendParams | None,
+    offered: RecommendParams,
 ) -> DataFrame:
     """(shelf, model, metric, k, value, low, high, listeners) of one shelf."""
+    depth = offered.depth
     relevant = relevant_items(tested, data.heard, shelf)
     catalogue = played_catalogue(data).persist()
     judged = with_candidates(relevant, data.heard, catalogue, shelf).persist()
@@ -117,7 +113,7 @@ def _judge(
         user_neighbours=models.user_neighbours,
         ranker=ranker if shelf == "discover" else None,
     )
-    if offered is not None and offered.of(shelf) in lists:
+    if offered.of(shelf) in lists:
         chosen = lists[offered.of(shelf)]
         lists[PUBLISHED] = spread_list(chosen, data, relevant, shelf, offered, models.vectors, keep_rest=True)
     names = run.lakehouse.spark.createDataFrame([(name,) for name in sorted(lists)], "model string")

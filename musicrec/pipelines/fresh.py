@@ -19,11 +19,10 @@ from musicrec.transforms.unplayed import unplayed_tracks
 
 FRESH = "fresh"
 
-# Of a list's entries, at most so large a part by one artist.
-_MOST_OF_AN_ARTIST = 0.3
 
-
-def fresh_rows(run: Run, als: EmbeddingModel, data: TrainingData, users: DataFrame, n: int) -> DataFrame | None:
+def fresh_rows(
+    run: Run, als: EmbeddingModel, data: TrainingData, users: DataFrame, n: int, cap: int
+) -> DataFrame | None:
     """Rows of gold.recommendations of this shelf, without as_of and run_id; None where there is nothing to offer.
 
     Items are track_ids. What has been played since the model was trained is left out too. A model that is older than
@@ -34,6 +33,7 @@ def fresh_rows(run: Run, als: EmbeddingModel, data: TrainingData, users: DataFra
     als : the newest ALS, whose listeners' vectors are used.
     users : DataFrame (user_idx, user_id).
     n : entries of each listener; 0 for no shelf.
+    cap : of them, those of one artist at most.
     """
     lake = run.lakehouse
     vectors = load_vectors(run, ALS_CONTENT, "item_vectors")
@@ -48,7 +48,7 @@ def fresh_rows(run: Run, als: EmbeddingModel, data: TrainingData, users: DataFra
     tracks = offered.select(
         "track_idx", "track_id", "artist_key", "name", F.col("artists")[0].alias("artist")
     ).persist()
-    lists = _lists(als, vectors, tracks, data.heard.limit(0), blocked_artist_keys(run), n)
+    lists = _lists(als, vectors, tracks, data.heard.limit(0), blocked_artist_keys(run), n, cap)
     explained = _explained(lists, als, vectors, tracks, data).join(users.select("user_idx", "user_id"), "user_idx")
     return _rows(explained, tracks, data.n_items)
 
@@ -61,9 +61,15 @@ def _is_older_than_als(run: Run) -> bool:
 
 
 def _lists(
-    als: EmbeddingModel, vectors: DataFrame, tracks: DataFrame, nothing: DataFrame, keys_out: DataFrame | None, n: int
+    als: EmbeddingModel,
+    vectors: DataFrame,
+    tracks: DataFrame,
+    nothing: DataFrame,
+    keys_out: DataFrame | None,
+    n: int,
+    cap: int,
 ) -> DataFrame:
-    """(user_idx, items array<int> of track_idx, scores), at most three in ten by one artist, none by a blocked one.
+    """(user_idx, items array<int> of track_idx, scores), at most `cap` by one artist, none by a blocked one.
 
     `keys_out` is (user_idx, artist_key) of the artists that a listener blocks.
     """
@@ -77,7 +83,7 @@ def _lists(
     if keys_out is not None:
         out = keys_out.join(tracks.select("artist_key", "track_idx"), "artist_key", "inner")
         blocked = out.groupBy("user_idx").agg(F.collect_set("track_idx").alias("items"))
-    filters = Filters(blocked=blocked, artists=artists, artist_cap=max(1, int(_MOST_OF_AN_ARTIST * n)))
+    filters = Filters(blocked=blocked, artists=artists, artist_cap=cap)
     return top_n(model, nothing, n, "discover", allowed, filters=filters)
 
 

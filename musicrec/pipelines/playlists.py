@@ -15,20 +15,19 @@ from pyspark.sql import functions as F
 
 from musicrec.io.runs import Run, Stage
 from musicrec.models.blocks import Ragged, find
+from musicrec.models.content import CONTENT
 from musicrec.pipelines.publish import load_models
 from musicrec.pipelines.training_data import TrainingData, training_data
 from musicrec.ranking.batch_playlists import batch_playlists, near_lists
 from musicrec.ranking.listener_playlists import LOVED, SOUND, ListenerPlaylistParams
-from musicrec.ranking.songs import ItemRows, Songs, TrackRows, make_songs
+from musicrec.ranking.songs import NONE, ItemRows, Songs, TrackRows, ints, make_songs
 from musicrec.ranking.topn import top_n
-from musicrec.schemas import TABLES
 from musicrec.transforms.interactions import InteractionParams, ItemKind
 from musicrec.transforms.song_rows import hidden_by_feedback, item_numbers, neighbour_numbers, track_numbers
 
 Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 Ints = NDArray[np.int64]
 
-_CONTENT = "content"
 
 # Files of a day's playlists, for each core.
 _PARTS_A_CORE = 4
@@ -125,7 +124,7 @@ def _tastes(run: Run, heard: DataFrame, offered: DataFrame) -> DataFrame:
     lake = run.lakehouse
     lists = offered.select("user_idx", F.col("items").alias("offered"))
     tastes = heard.select("user_idx", "heard", "plays").join(lists, "user_idx", "left")
-    if "silver.feedback" in TABLES and lake.exists("silver.feedback"):
+    if lake.exists("silver.feedback"):
         feedback, recordings = lake.read("silver.feedback"), lake.read("silver.recordings")
         return tastes.join(hidden_by_feedback(feedback, recordings, lake.read("silver.item_index")), "user_idx", "left")
     nothing = {"hidden": F.lit(None).cast("array<int>"), "hidden_artists": F.lit(None).cast("array<long>")}
@@ -142,17 +141,7 @@ def _collect_numbers(run: Run) -> _Numbers:
     track_idx = _ints(tracks["track_idx"])
     item_track, has_track = find(_ints(items["track_idx"]), track_idx)
     songs = make_songs(
-        TrackRows(
-            song=_ints(tracks["song"]),
-            artist=_ints(tracks["artist"]),
-            popularity=_floats(tracks["popularity"]),
-            year=_ints(tracks["year"]),
-            duration_ms=_ints(tracks["duration_ms"]),
-            tempo=_floats(tracks["tempo"]),
-            key=_floats(tracks["key"]),
-            mode=_floats(tracks["mode"]),
-            energy=_floats(tracks["energy"]),
-        ),
+        TrackRows.of_table(tracks, _ints(tracks["song"]), _ints(tracks["artist"])),
         ItemRows(
             item_idx=_ints(items["item_idx"]),
             song=_ints(items["song"]),
@@ -167,7 +156,7 @@ def _collect_numbers(run: Run) -> _Numbers:
 def _near(run: Run, songs: Songs, track_idx: Ints) -> Ragged:
     """What sounds like each song that was played, from gold.similar_tracks."""
     lake = run.lakehouse
-    similar = lake.read_or_empty("gold.similar_tracks").where(F.col("model") == _CONTENT)
+    similar = lake.read_or_empty("gold.similar_tracks").where(F.col("model") == CONTENT)
     features = lake.read_or_empty("silver.track_features")
     found = neighbour_numbers(similar, lake.read("silver.item_index"), features).toArrow()
     if not found.num_rows:
@@ -214,8 +203,4 @@ def _reason() -> Any:
 
 
 def _ints(column: pa.ChunkedArray) -> Ints:
-    return np.asarray(column.cast(pa.int64()).fill_null(-1).to_numpy(), np.int64)
-
-
-def _floats(column: pa.ChunkedArray) -> NDArray[np.float64]:
-    return np.asarray(column.cast(pa.float64()).to_numpy(), np.float64)
+    return ints(column, NONE)

@@ -61,7 +61,10 @@ def recommend(
     # one reads few row groups.
     lists = reduce(DataFrame.unionByName, shelves).join(users, "user_idx", "inner")
     rows = _rows(lists.repartition(parts, "part").sortWithinPartitions("user_id", "shelf"), data.items)
-    fresh = fresh_rows(run, trained.vectors["als"], data, users, params.fresh) if params.item == "recording" else None
+    fresh = None
+    if params.item == "recording":
+        cap = params.diversity.cap(params.fresh)
+        fresh = fresh_rows(run, trained.vectors["als"], data, users, params.fresh, cap)
     rows = rows if fresh is None else rows.unionByName(fresh)
     rows = rows.withColumns({"as_of": F.lit(run.day), "run_id": F.lit(run.run_id)})
     run.lakehouse.overwrite("gold.recommendations", rows, where=f"as_of = '{run.day}'")

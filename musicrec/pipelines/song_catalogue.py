@@ -117,7 +117,7 @@ def load_songs(root: str) -> SongCatalogue:
     own = [[row[name] for row in recordings] for name in ("artist_key", "title_key", "recording_id")]
     own_keys = _keys(own[0], own[1], own[2])
     song, artist = _codes([*keys, *own_keys])
-    track_rows = _track_rows(tracks, song[: len(keys)], artist[: len(keys)])
+    track_rows = TrackRows.of_table(tracks, song[: len(keys)], artist[: len(keys)])
     item_rows = _item_rows(recordings, facts["track_id"], song[len(keys) :], artist[len(keys) :])
     songs = make_songs(track_rows, item_rows)
     if not len(songs):
@@ -143,20 +143,6 @@ def load_songs(root: str) -> SongCatalogue:
 def _keys(artists: Sequence[str | None], titles: Sequence[str | None], ids: Sequence[str]) -> list[tuple[str, str]]:
     """What tells songs apart; what has no title is a song of its own."""
     return [(artist or "", title or own_id) for artist, title, own_id in zip(artists, titles, ids, strict=True)]
-
-
-def _track_rows(tracks: pa.Table, song: Ints, artist: Ints) -> TrackRows:
-    return TrackRows(
-        song=song,
-        artist=artist,
-        popularity=_floats(tracks["popularity"]),
-        year=_ints(tracks["year"]),
-        duration_ms=_ints(tracks["duration_ms"]),
-        tempo=_floats(tracks["tempo"]),
-        key=_floats(tracks["key"]),
-        mode=_floats(tracks["mode"]),
-        energy=_floats(tracks["energy"]),
-    )
 
 
 def _item_rows(recordings: list[dict[str, Any]], track_ids: Sequence[str], song: Ints, artist: Ints) -> ItemRows:
@@ -221,11 +207,3 @@ def unit_rows(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """The vectors with length 1; those of zeros stay."""
     lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
     return np.asarray(vectors / np.where(lengths > 0, lengths, 1.0), np.float32)
-
-
-def _floats(column: pa.ChunkedArray) -> NDArray[np.float64]:
-    return np.asarray(column.cast(pa.float64()).to_numpy(), np.float64)
-
-
-def _ints(column: pa.ChunkedArray) -> Ints:
-    return np.asarray(column.cast(pa.int64()).fill_null(0).to_numpy(), np.int64)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from musicrec.ranking.smooth_order import Sound
@@ -14,6 +15,16 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 NONE = -1
+
+
+def ints(column: pa.ChunkedArray, missing: int) -> Ints:
+    """An Arrow column as numpy, `missing` where it is null."""
+    return np.asarray(column.cast(pa.int64()).fill_null(missing).to_numpy(), np.int64)
+
+
+def floats(column: pa.ChunkedArray) -> Floats:
+    """An Arrow column as numpy, NaN where it is null."""
+    return np.asarray(column.cast(pa.float64()).to_numpy(), np.float64)
 
 
 @dataclass(frozen=True)
@@ -37,6 +48,21 @@ class TrackRows:
     key: Floats
     mode: Floats
     energy: Floats
+
+    @classmethod
+    def of_table(cls, tracks: pa.Table, song: Ints, artist: Ints) -> TrackRows:
+        """The other columns of an Arrow table, by their names."""
+        return cls(
+            song=song,
+            artist=artist,
+            popularity=floats(tracks["popularity"]),
+            year=ints(tracks["year"], 0),
+            duration_ms=ints(tracks["duration_ms"], 0),
+            tempo=floats(tracks["tempo"]),
+            key=floats(tracks["key"]),
+            mode=floats(tracks["mode"]),
+            energy=floats(tracks["energy"]),
+        )
 
 
 @dataclass(frozen=True)

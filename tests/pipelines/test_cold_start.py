@@ -24,6 +24,7 @@ from musicrec.pipelines.fresh import fresh_rows
 from musicrec.pipelines.publish import load_vectors
 from musicrec.pipelines.train_cold_start import ALS_CONTENT, predicted, train_cold_start
 from musicrec.pipelines.training_data import TrainingData
+from musicrec.ranking.diversity import DiversityParams
 from musicrec.schemas import TABLES
 from tests.sounds import track, tracks_frame
 
@@ -111,7 +112,7 @@ def rows_at(lake: Lakehouse, now: datetime = NOW, n: int = N) -> DataFrame | Non
     run = run_at(lake, now)
     als = EmbeddingModel("als", load_vectors(run, "als", "user_vectors"), load_vectors(run, "als", "item_vectors"))
     users = lake.spark.createDataFrame([(u, str(u)) for u in range(USERS)], "user_idx int, user_id string")
-    return fresh_rows(run, als, data_of(lake.spark), users, n)
+    return fresh_rows(run, als, data_of(lake.spark), users, n, DiversityParams().cap(n))
 
 
 def test_unplayed_tracks_get_the_vectors_that_als_would_have_given(lake: Lakehouse) -> None:
