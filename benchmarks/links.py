@@ -64,12 +64,12 @@ def _rows(root: str, table: str, *columns: str) -> list[dict[str, object]]:
 
 def differences(before: Links, now: Links) -> list[str]:
     """Three lines for each spelling whose link is another, in the order of names."""
-    return [
-        f"{artist} / {title}\n  before: {' / '.join(before.get(key, _NO_LINK))}\n  now:    {' / '.join(now.get(key, _NO_LINK))}"
-        for key in sorted(before.keys() | now.keys())
-        for artist, title in (key,)
-        if before.get(key, _NO_LINK) != now.get(key, _NO_LINK)
-    ]
+    told = []
+    for key in sorted(before.keys() | now.keys()):
+        was, is_now = (" / ".join(found.get(key, _NO_LINK)) for found in (before, now))
+        if was != is_now:
+            told.append(f"{' / '.join(key)}\n  before: {was}\n  now:    {is_now}")
+    return told
 
 
 def write_links(file: Path, found: Links) -> None:

@@ -212,10 +212,9 @@ def _spotify_songs() -> dict[str, Column]:
 
 
 def _hit_predictor() -> dict[str, Column]:
+    uri = F.regexp_replace(_text("uri"), "/*(?:[?#].*)?$", "")
     return _features() | {
-        "track_id": spotify_column(
-            F.element_at(F.split(F.regexp_replace(_text("uri"), "/*(?:[?#].*)?$", ""), "[:/]"), -1)
-        ),
+        "track_id": spotify_column(F.element_at(F.split(uri, "[:/]"), -1)),
         "name": _text("track"),
         "artists": _alone(_text("artist")),
         "time_signature": _number("time_signature"),
