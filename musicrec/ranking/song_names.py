@@ -18,6 +18,7 @@ _BETWEEN = " - "
 # without.
 _SPACED = re.compile(r"\s+[-‐‑‒–—―−]+\s+")
 _DASH = re.compile(r"\s*[‒–—―−]+\s*|\s+[-‐‑]\s*|\s*[-‐‑]\s+")
+_HYPHEN = re.compile(r"[-‐‑]")
 # Likeness, of 100, from which a name is worth showing, and from which it is taken for the one that was meant.
 _NEAR, _MEANT = 60.0, 88.0
 # A name is only taken for another that is likelier by so much than the next.
@@ -59,14 +60,20 @@ class SongNames:
         song = self._of_id(text)
         if song is not None:
             return song
-        for artist, title in _readings(text):
-            song = self.by_key.get((artist_key(artist), title_key(title)))
-            if song is not None:
-                return song
+        song = self._read(text, (_SPACED, _DASH))
+        if song is None and not self._titled(text):
+            song = self._read(text, (_HYPHEN,))
+        if song is not None:
+            return song
         # A title may hold a dash; an artist and a title that are not known are not one.
-        if not _DASH.search(text) or self._titled(text):
+        if self._titled(text) or not _DASH.search(text):
             return self.find_title(text, where)
         raise InputError(where, f"a song that is known (nearest: {self._named(self.near(text))})", text)
+
+    def _read(self, text: str, dashes: Sequence[re.Pattern[str]]) -> int | None:
+        """The song of the first way to read the text as artist and title that is known."""
+        keys = ((artist_key(artist), title_key(title)) for artist, title in _readings(text, dashes))
+        return next((self.by_key[key] for key in keys if key in self.by_key), None)
 
     def find_title(self, title: str, where: str) -> int:
         """The song of a title that one artist alone has.
@@ -141,9 +148,9 @@ def near_words(text: str, known: Sequence[str], n: int = _SHOWN) -> list[str]:
     return [word for word, _, _ in found]
 
 
-def _readings(text: str) -> Iterator[tuple[str, str]]:
+def _readings(text: str, dashes: Sequence[re.Pattern[str]]) -> Iterator[tuple[str, str]]:
     """Each way to read the text as artist and title, the likeliest first: either may hold a dash too."""
-    for dash in (_SPACED, _DASH):
+    for dash in dashes:
         cuts = [match.span() for match in dash.finditer(text)]
         pairs = [(text[:start], text[end:]) for start, end in cuts if text[:start].strip() and text[end:].strip()]
         yield from pairs

@@ -44,7 +44,7 @@ _SPOTIFY = r"(?:spotify:|spotify\.com/)(?:[^\s?#]*[:/])?(?:track|album|artist)[:
 def _of_other_kinds(entity: Entity) -> str:
     """The pattern of an address of another kind: an artist's page is no recording."""
     others = "|".join(kind for kind in _KINDS if kind != entity)
-    return f"(?<![a-z-])(?:{others})[/:]+{_UUID}"
+    return rf"(?<![a-z-])(?:{others})[/:\\]+{_UUID}"
 
 
 def mbids(text: str | None, entity: Entity) -> list[str]:

@@ -13,6 +13,7 @@ _NOBODY = r"(?!\s+(?:you|u|your|me|my|him|his|her|it|its|us|our|them|their)\b)"
 # Of "ft.", towns and measures: "Ft. Worth Blues", "10 Ft. Tall".
 _TOWNS = r"worth|lauderdale|knox|wayne|collins|myers|bragg|hood|sumter|apache|mcmurray|leavenworth|dix|benning|bliss"
 _NO_FORT = rf"(?!\s*(?:{_TOWNS})\b)(?!(?<=\d ft\.)\s*(?:tall|high|deep|long|wide|under|above|below)\b)"
+_MARK = r"(?:feat|featuring|ft)\b"
 # It may hold a bracket of its own, and may never be closed.
 _GUEST_BRACKET = re.compile(
     rf"[(\[{{]\s*(?:(?:feat|featuring)(?![\w'])\.?+(?!\s+of\b)|ft(?![\w'])\.?+(?!\s*(?:{_TOWNS})\b)"
@@ -25,7 +26,7 @@ _OTHER_VERSION = re.compile(
 # Nobody is a guest where nothing stands behind the mark. "Feat" without a dot is a word too: "Little Feat & Friends",
 # "A Feat of Strength".
 _GUEST = re.compile(
-    rf"(?<=\S)(?:\s+-\s+with\b{_NOBODY}|(?:\s+-)?\s+(?:featuring\b|feat\.|ft\.{_NO_FORT})"
+    rf"(?<=\S)(?:\s+-\s+with\b{_NOBODY}|(?:\s+-)?\s+(?:featuring\b|feat\.|ft\.{_NO_FORT})(?!\s+{_MARK})"
     r"|(?<!\blittle)(?:\s+-)?\s+feat(?=\s|,\S|:)(?!\s+(?:[&+,;/-]|(?:and|with|feat|featuring|ft|of|vs)\b)))"
     r"(?=\s*[^\s()\[\]{}])(?!\s+-\s)(?:(?!\s-\s)[^()\[\]{}])*"
 )

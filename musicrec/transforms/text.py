@@ -79,11 +79,10 @@ def _numbered(found: list[str]) -> list[str]:
 
 def _nouns(found: list[str]) -> list[str]:
     """Words that no one may take for the mark of a guest: "a feat (live)" is "a feats live", or "live" would be one."""
-    if "feat" not in found and "featuring" not in found:
+    joined = " ".join(found)
+    if without_guests(joined) == joined:
         return found
-    last = len(found) - 1
-    return [f"{word}s" if word in ("feat", "featuring") and 0 < place < last and found[place - 1] != "little" else word
-            for place, word in enumerate(found)]  # fmt: skip
+    return [f"{word}s" if word in ("feat", "featuring") else word for word in found]
 
 
 def _artist_once(name: str) -> str:
