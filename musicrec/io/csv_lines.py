@@ -7,14 +7,14 @@ import re
 from collections.abc import Callable, Iterator
 from typing import IO
 
-from musicrec.schemas.bounds import LONGEST_ROW, SHOWN_TEXT
+from musicrec.transforms.bounds import LONGEST_CSV_ROW, LONGEST_ROW
 
 _CHUNK = 1 << 20
 _LINE_END = re.compile(r"\r+\n|\r|\n")
 
 
 class CutLine(str):
-    """The beginning of a line that is longer than `LONGEST_ROW`.
+    """The beginning of a line that is longer than `LONGEST_CSV_ROW`.
 
     Attributes
     ----------
@@ -99,20 +99,20 @@ class _Splitter:
     def _finished(self, lines: list[str]) -> Iterator[list[str]]:
         if self._dropped:
             length = self._dropped + len(lines[0])
-            yield [CutLine(lines[0][:SHOWN_TEXT], length)]
+            yield [CutLine(lines[0][:LONGEST_ROW], length)]
             self._dropped = 0
             lines = lines[1:]
-        if max(map(len, lines), default=0) <= LONGEST_ROW:
+        if max(map(len, lines), default=0) <= LONGEST_CSV_ROW:
             if lines:
                 yield lines
             return
         for line in lines:
-            yield [line if len(line) <= LONGEST_ROW else CutLine(line[:SHOWN_TEXT], len(line))]
+            yield [line if len(line) <= LONGEST_CSV_ROW else CutLine(line[:LONGEST_ROW], len(line))]
 
     def _shorten(self) -> None:
         """Let go of what is too long already, but for its beginning."""
-        if len(self._open) > LONGEST_ROW:
-            kept = self._open[:SHOWN_TEXT]
+        if len(self._open) > LONGEST_CSV_ROW:
+            kept = self._open[:LONGEST_ROW]
             # A return at the end may be half of a line end.
             tail = "\r" if self._open.endswith("\r") else ""
             self._dropped += len(self._open) - len(kept) - len(tail)

@@ -24,7 +24,7 @@ from itertools import takewhile
 from typing import Literal
 
 from musicrec.io.csv_lines import CutLine, is_blank
-from musicrec.schemas.bounds import LONGEST_ROW, SHOWN_TEXT
+from musicrec.transforms.bounds import LONGEST_CSV_ROW, LONGEST_ROW
 
 FaultKind = Literal["malformed", "bad_encoding", "too_long"]
 
@@ -73,6 +73,14 @@ class Records:
         self.lines.append(line)
         self.spans.append(span)
         self.rows.append(found)
+
+    def extend(self, others: Records) -> None:
+        """Put others behind these."""
+        for place, fault in others.faults.items():
+            self.faults[len(self.rows) + place] = fault
+        self.lines += others.lines
+        self.spans += others.spans
+        self.rows += others.rows
 
 
 def read_records(blocks: Iterable[list[str]], separator: str, skip: int, header: Sequence[str]) -> Iterator[Records]:
@@ -146,7 +154,7 @@ class _Ahead:
 def _plain(lines: list[str], number: int, separator: str, width: int) -> Records | None:
     """The records of lines of which each is one as it stands; None where one is not."""
     whole = "\n".join(lines)
-    if len(whole) > LONGEST_ROW or "\0" in whole or not all(map(_is_whole, lines)):
+    if len(whole) > LONGEST_CSV_ROW or "\0" in whole or not all(map(_is_whole, lines)):
         return None
     try:
         whole.encode()
@@ -191,12 +199,12 @@ def _read_one(ahead: _Ahead, separator: str, header: Sequence[str]) -> tuple[int
 def _length_fault(line: str) -> Fault | None:
     if not isinstance(line, CutLine):
         return None
-    return Fault("too_long", _too_long(line.length), f"{_shown(line)} … ({line.length:,} characters)")
+    return Fault("too_long", _too_long(line.length), _shown(line) + _cut(line.length))
 
 
 def _text_fault(text: str) -> Fault | None:
     """What is wrong with the letters of a record."""
-    if len(text) > LONGEST_ROW:
+    if len(text) > LONGEST_CSV_ROW:
         return Fault("too_long", _too_long(len(text)), _shown(text))
     if odd := _SURROGATE.search(text):
         byte = ord(odd.group()) - 0xDC00
@@ -208,7 +216,7 @@ def _text_fault(text: str) -> Fault | None:
 
 
 def _too_long(length: int) -> str:
-    return f"a row: expected at most {LONGEST_ROW:,} characters, found {length:,}"
+    return f"a row: expected at most {LONGEST_CSV_ROW:,} characters, found {length:,}"
 
 
 def _shape_fault(line: str, separator: str, header: Sequence[str]) -> Fault:
@@ -245,14 +253,14 @@ class _Read:
 
 
 def _run_on(ahead: _Ahead, separator: str) -> _Read:
-    """The record that starts with the next line, over as many lines as its quotes ask for; `open` at `LONGEST_ROW`."""
+    """The record that starts with the next line, over as many lines as its quotes ask for, within bounds."""
     read = _scan(ahead.line(0), separator)
     count = 1
     while read.trouble == "open":
         # Doubled, so that the text is not searched again for each line.
         there = ahead.fill(2 * count)
         lines = list(takewhile(_is_whole, ahead.text(min(there, 2 * count))))
-        if len(lines) == count or sum(map(len, lines)) > 2 * LONGEST_ROW:
+        if len(lines) == count or sum(map(len, lines)) > 2 * LONGEST_CSV_ROW:
             break
         count = len(lines)
         read = _scan("\n".join(lines), separator)
@@ -291,8 +299,12 @@ def _scan(text: str, separator: str) -> _Read:
 
 def _shown(text: str) -> str:
     """A text's beginning, odd bytes as `\\xF3`."""
-    shown = _SURROGATE.sub(_byte_shown, text[:SHOWN_TEXT])
-    return shown if len(text) <= SHOWN_TEXT else f"{shown} … ({len(text):,} characters)"
+    shown = _SURROGATE.sub(_byte_shown, text[:LONGEST_ROW])
+    return shown if len(text) <= LONGEST_ROW else shown + _cut(len(text))
+
+
+def _cut(length: int) -> str:
+    return f" … (cut: it has {length} characters)"
 
 
 def _byte_shown(odd: re.Match[str]) -> str:

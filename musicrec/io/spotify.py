@@ -35,6 +35,7 @@ _ADDED = (
 _RESERVED = (*(field.name for field in _ADDED), "_reason")
 
 _SUFFIXES = tuple(OPENERS)
+_BATCH = 4096  # rows that go to Spark at once
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,11 @@ class Catalogue:
     def kind(self) -> CatalogueKind:
         """Which bronze table its rows go to."""
         return CATALOGUE_SCHEMAS[self.schema_name].kind
+
+    @property
+    def shown_path(self) -> str:
+        """The path as tables and messages name it."""
+        return shown(Path(self.path))
 
 
 def find_catalogues(sources: Sequence[str]) -> list[Catalogue]:
@@ -112,17 +118,22 @@ def arrow_rows(catalogue: Catalogue) -> Iterator[pa.RecordBatch]:
     form = catalogue.form
     with reading(Path(catalogue.path)) as stream:
         blocks = blocks_of_lines(stream, form.encoding)
+        together = Records()
         for records in read_records(blocks, form.separator, form.header_lines, form.header):
-            yield _as_arrow(catalogue, records)
+            together.extend(records)
+            if len(together.rows) >= _BATCH:
+                yield _as_arrow(catalogue, together)
+                together = Records()
+        yield _as_arrow(catalogue, together)
 
 
 def _as_arrow(catalogue: Catalogue, records: Records) -> pa.RecordBatch:
     width = len(catalogue.columns)
-    fields = zip(*(row or [""] * width for row in records.rows), strict=True)
     count = len(records.rows)
+    fields = zip(*(row or [""] * width for row in records.rows), strict=True) if count else [()] * width
     faults = [records.faults.get(place) for place in range(count)] if records.faults else [None] * count
     added = [
-        pa.array([shown(Path(catalogue.path))] * count, pa.string()),
+        pa.array([catalogue.shown_path] * count, pa.string()),
         pa.array([catalogue.source_id] * count, pa.string()),
         pa.array(records.lines, pa.int64()),
         pa.array(records.spans, pa.int32()),
@@ -143,7 +154,10 @@ def _csv_files(source: str) -> Iterable[Path]:
         return [path]
     if not path.is_dir():
         raise InputError(shown(path), "a CSV file or a folder of CSV files", "nothing there")
-    inside = [p for p in path.rglob("*") if p.is_file() and p.name.lower().endswith(_SUFFIXES)]
+    # What begins with "._" is what macOS writes beside a file.
+    inside = [
+        p for p in path.rglob("*") if p.name.lower().endswith(_SUFFIXES) and not p.name.startswith("._") and p.is_file()
+    ]
     if not inside:
         raise InputError(shown(path), f"a folder with CSV files ({', '.join(_SUFFIXES)})", "none in it")
     return inside
