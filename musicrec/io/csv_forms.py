@@ -31,8 +31,12 @@ _MARKS = (
 )
 _UTF8 = "utf-8-sig"  # takes a file without the mark too
 _WESTERN = "cp1252"  # what is called latin-1 and ends in Windows' quotes and dashes
-# In Western text odd bytes stand among ASCII letters; where so many of their runs are long, it is another alphabet.
-_LONG_RUN, _MOST_LONG = 3, 0.25
+# In Western text odd letters stand among ASCII ones; where so many of their runs are long, it is another alphabet.
+_MOST_LONG = 0.25
+# Three odd bytes that are neither quotes, dashes, spaces nor marks such as ¡ « ®.
+_LONG_RUN = re.compile(
+    "[\udc8a\udc8c\udc8e\udc9a\udc9c\udc9e\udc9f\udca2-\udca8\udcaa\udcac\udcb1-\udcb6\udcb8-\udcba\udcbc-\udcbe\udcc0-\udcff]{3}"
+)
 _ODD_BYTES = re.compile("[\udc80-\udcff]+")
 _NO_CP1252 = re.compile("[\udc81\udc8d\udc8f\udc90\udc9d]")
 
@@ -126,7 +130,7 @@ class _Look:
             return
         runs = _ODD_BYTES.findall(text)
         self._runs += len(runs)
-        self._long_runs += sum(len(run) >= _LONG_RUN for run in runs)
+        self._long_runs += sum(map(bool, map(_LONG_RUN.search, runs)))
         self._is_western &= not any(map(_NO_CP1252.search, runs))
         self._has_letters |= not (_ODD_BYTES.sub("", text) if runs else text).isascii()
 
