@@ -16,6 +16,7 @@ import musicrec.pipelines.ingest_tracks as pipeline
 from musicrec.errors import CountMismatchError
 from musicrec.io.runs import Run
 from musicrec.io.spotify import find_catalogues
+from musicrec.io.spotify_schemas import CATALOGUE_SCHEMAS
 from musicrec.pipelines.ingest_tracks import ingest_tracks
 from tests.catalogues import COUNTS, write_catalogue
 
@@ -103,33 +104,7 @@ def test_files_and_folders_of_any_name_are_taken_in(run: Run, tmp_path: Path) ->
     assert run.lakehouse.read("silver.tracks").count() == len(ODD_NAMES)
 
 
-TRACKS_600K = [
-    "id",
-    "name",
-    "popularity",
-    "duration_ms",
-    "explicit",
-    "artists",
-    "id_artists",
-    "release_date",
-    "danceability",
-    "energy",
-    "key",
-    "loudness",
-    "mode",
-    "speechiness",
-    "acousticness",
-    "instrumentalness",
-    "liveness",
-    "valence",
-    "tempo",
-    "time_signature",
-    "`odd`",
-    "_corrupt_record",
-    "Name",
-    "x",
-    "X",
-]
+TRACKS_600K = (*CATALOGUE_SCHEMAS["tracks_600k"].columns, "`odd`", "_corrupt_record", "Name", "x", "X")
 
 
 def line(**values: str) -> str:

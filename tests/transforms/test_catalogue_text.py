@@ -88,7 +88,8 @@ DATES = {
     "0000-00-00": (None, None, False),
     "2020-13": ("2020-13", 2020, True), "2021-02-29": ("2021-02-29", 2021, True), "20201": (None, None, True),
     "20201-01-01": (None, None, True), "1500": (None, None, True), "2101": (None, None, True),
-    "1/5/2012": (None, None, True), "-1999": (None, None, True), "99": (None, None, True), "None": (None, None, True), "0000-05": (None, None, True),
+    "1/5/2012": (None, None, True), "-1999": (None, None, True), "99": (None, None, True),
+    "None": (None, None, True), "0000-05": (None, None, True),
 }  # fmt: skip
 FLAGS = {
     "True": True,
