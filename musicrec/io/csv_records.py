@@ -28,8 +28,8 @@ from musicrec.transforms.bounds import LONGEST_CSV_ROW, LONGEST_ROW
 
 FaultKind = Literal["malformed", "bad_encoding", "too_long"]
 
-# Lines that are tried at once; where one of them is not plain, all go one by one.
-_TOGETHER = 128
+# Lines that are looked at together.
+_FEWEST_TOGETHER, _MOST_TOGETHER = 16, 1024
 
 # Possessive: the end of a field is never looked for twice.
 _IN_QUOTES = re.compile(r'(?:[^"]++|"")*+')
@@ -95,15 +95,15 @@ def read_records(blocks: Iterable[list[str]], separator: str, skip: int, header:
     """
     ahead = _Ahead(blocks)
     ahead.drop(skip)
+    size = _MOST_TOGETHER
     while count := ahead.fill(1):
-        together = ahead.text(min(count, _TOGETHER))
-        found = _plain(together, ahead.number, separator, len(header))
-        if found is None:
-            found, stop = Records(), ahead.number + len(together)
-            while ahead.number < stop and ahead.fill(1):
-                _one_by_one(ahead, found, separator, header)
-        else:
-            ahead.drop(len(together))
+        found = _plain(ahead.text(min(count, size)), ahead.number, separator, len(header))
+        plain = len(found.rows)
+        ahead.drop(plain)
+        if plain < min(count, size):
+            _one_by_one(ahead, found, separator, header)
+        # Where trouble is frequent, few lines are looked at in vain.
+        size = min(_MOST_TOGETHER, max(_FEWEST_TOGETHER, 2 * plain))
         yield found
 
 
@@ -151,19 +151,30 @@ class _Ahead:
         self.number += count
 
 
-def _plain(lines: list[str], number: int, separator: str, width: int) -> Records | None:
-    """The records of lines of which each is one as it stands; None where one is not."""
+def _plain(lines: list[str], number: int, separator: str, width: int) -> Records:
+    """The records of the first lines, as long as each is one as it stands."""
     whole = "\n".join(lines)
-    if len(whole) > LONGEST_CSV_ROW or "\0" in whole or not all(map(_is_whole, lines)):
-        return None
+    if not all(map(_is_whole, lines)) or "\0" in whole or not _is_text(whole):
+        lines = list(takewhile(lambda line: _is_whole(line) and "\0" not in line and _is_text(line), lines))
+    rows: list[list[str]] = []
+    reader = csv.reader(lines, delimiter=separator, strict=True)
     try:
-        whole.encode()
-        rows = list(csv.reader(lines, delimiter=separator, strict=True))
-    except (csv.Error, UnicodeEncodeError):
-        return None
-    if len(rows) != len(lines) or any(len(row) != width for row in rows):
-        return None
-    return Records(list(range(number, number + len(lines))), [1] * len(lines), rows)
+        for row in reader:
+            if len(row) != width or reader.line_num != len(rows) + 1:
+                break
+            rows.append(row)
+    except csv.Error:  # the row stays for _one_by_one
+        pass
+    return Records(list(range(number, number + len(rows))), [1] * len(rows), rows)
+
+
+def _is_text(text: str) -> bool:
+    """Whether a text holds no bytes of another encoding."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _one_by_one(ahead: _Ahead, records: Records, separator: str, header: Sequence[str]) -> None:
