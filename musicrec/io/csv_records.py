@@ -17,35 +17,17 @@ up a whole row with a later line's.
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
-from typing import Literal
 
+from musicrec.io.csv_faults import Fault, length_fault, shape_fault, text_fault
 from musicrec.io.csv_lines import CutLine, is_blank
-from musicrec.transforms.bounds import LONGEST_CSV_ROW, LONGEST_ROW
-
-FaultKind = Literal["malformed", "bad_encoding", "too_long"]
+from musicrec.io.csv_scan import Scanned, breadth, scan
+from musicrec.transforms.bounds import LONGEST_CSV_ROW
 
 # Lines that are looked at together.
 _FEWEST_TOGETHER, _MOST_TOGETHER = 16, 1024
-
-# Possessive: the end of a field is never looked for twice.
-_IN_QUOTES = re.compile(r'(?:[^"]++|"")*+')
-_LINE_END = re.compile(r"\r*(?:\n|\Z)")
-_SURROGATE = re.compile("[\ud800-\udfff]")
-# The bytes that an encoding does not know are these far above U+DC00.
-_BYTES = range(0x80, 0x100)
-
-
-@dataclass(frozen=True)
-class Fault:
-    """Why a record cannot be read, and its text."""
-
-    kind: FaultKind
-    why: str
-    text: str
 
 
 @dataclass
@@ -181,7 +163,7 @@ def _one_by_one(ahead: _Ahead, records: Records, separator: str, header: Sequenc
     """Take the next record, or a blank line."""
     line, number = ahead.line(0), ahead.number
     found: list[str] | Fault | None
-    span, found = 1, _length_fault(line)
+    span, found = 1, length_fault(line)
     if found is None:
         if is_blank(line):
             ahead.drop(1)
@@ -198,74 +180,18 @@ def _read_one(ahead: _Ahead, separator: str, header: Sequence[str]) -> tuple[int
     width = len(header)
     believed = read.trouble is None and len(read.fields) == width
     if believed and read.span > 1:
-        first, *others = (_breadth(line, separator) for line in ahead.text(read.span))
+        first, *others = (breadth(line, separator) for line in ahead.text(read.span))
         believed = first < width or all(breadth < width for breadth in others)
     lines = ahead.text(read.span if believed else 1)
-    fault = _text_fault("\n".join(lines))
+    fault = text_fault("\n".join(lines))
     if not believed:
-        fault = fault or _shape_fault(lines[0], separator, header)
+        fault = fault or shape_fault(lines[0], separator, header)
     return len(lines), fault or read.fields
 
 
-def _length_fault(line: str) -> Fault | None:
-    if not isinstance(line, CutLine):
-        return None
-    return Fault("too_long", _too_long(line.length), _shown(line) + _cut(line.length))
-
-
-def _text_fault(text: str) -> Fault | None:
-    """What is wrong with the letters of a record."""
-    if len(text) > LONGEST_CSV_ROW:
-        return Fault("too_long", _too_long(len(text)), _shown(text))
-    if odd := _SURROGATE.search(text):
-        byte = ord(odd.group()) - 0xDC00
-        what = f"the byte 0x{byte:02X}" if byte in _BYTES else "half of a surrogate pair"
-        return Fault("bad_encoding", f"expected text in the file's encoding, found {what}", _shown(text))
-    if "\0" in text:
-        return Fault("malformed", "expected text, found a zero byte", _shown(text))
-    return None
-
-
-def _too_long(length: int) -> str:
-    return f"a row: expected at most {LONGEST_CSV_ROW:,} characters, found {length:,}"
-
-
-def _shape_fault(line: str, separator: str, header: Sequence[str]) -> Fault:
-    """What is wrong with a line that is no record by itself, nor the beginning of one."""
-    read = _scan(line, separator)
-    place = len(read.fields)
-    column = f"column {place + 1}" + (f" ({header[place]})" if place < len(header) else "")
-    if read.trouble == "open":
-        why = f"{column}: expected a closing quote, found none that ends the row"
-    elif read.trouble == "broken":
-        why = f"{column}: expected a separator behind the closing quote, found {line[read.end]!r}"
-    else:
-        why = f"expected {len(header)} columns, found {len(read.fields)}"
-    return Fault("malformed", why, _shown(line))
-
-
-def _breadth(line: str, separator: str) -> int:
-    """A line's columns; where a quote makes trouble, it counts as a letter."""
-    read = _scan(line, separator)
-    if read.trouble is None:
-        return len(read.fields)
-    return len(read.fields) + 1 + line.count(separator, read.start)
-
-
-@dataclass(frozen=True)
-class _Read:
-    """A record's fields up to its end, or up to the field that makes trouble: where it starts, where it stopped."""
-
-    fields: list[str]
-    start: int
-    end: int
-    span: int
-    trouble: Literal["open", "broken"] | None
-
-
-def _run_on(ahead: _Ahead, separator: str) -> _Read:
+def _run_on(ahead: _Ahead, separator: str) -> Scanned:
     """The record that starts with the next line, over as many lines as its quotes ask for, within bounds."""
-    read = _scan(ahead.line(0), separator)
+    read = scan(ahead.line(0), separator)
     count = 1
     while read.trouble == "open":
         # Doubled, so that the text is not searched again for each line.
@@ -274,50 +200,9 @@ def _run_on(ahead: _Ahead, separator: str) -> _Read:
         if len(lines) == count or sum(map(len, lines)) > 2 * LONGEST_CSV_ROW:
             break
         count = len(lines)
-        read = _scan("\n".join(lines), separator)
+        read = scan("\n".join(lines), separator)
     return read
 
 
 def _is_whole(line: str) -> bool:
     return not isinstance(line, CutLine)
-
-
-def _scan(text: str, separator: str) -> _Read:
-    r"""The record at the beginning of a text, which may hold further lines, parted by `\n`."""
-    # A return within a field is a letter.
-    plain = re.compile(rf"(?:[^{re.escape(separator)}\n\r]++|\r++(?!\n|\Z))*+")
-    fields: list[str] = []
-    at = 0
-    while True:
-        start = at
-        if text.startswith('"', at):
-            at = _IN_QUOTES.match(text, at + 1).end()  # type: ignore[union-attr]
-            if at == len(text):
-                return _Read(fields, start, at, 0, "open")
-            value = text[start + 1 : at].replace('""', '"')
-            at += 1
-        else:
-            at = plain.match(text, at).end()  # type: ignore[union-attr]
-            value = text[start:at]
-        is_last = _LINE_END.match(text, at)
-        if not is_last and not text.startswith(separator, at):
-            return _Read(fields, start, at, 0, "broken")
-        fields.append(value)
-        if is_last:
-            return _Read(fields, start, at, text.count("\n", 0, at) + 1, None)
-        at += 1
-
-
-def _shown(text: str) -> str:
-    """A text's beginning, odd bytes as `\\xF3`."""
-    shown = _SURROGATE.sub(_byte_shown, text[:LONGEST_ROW])
-    return shown if len(text) <= LONGEST_ROW else shown + _cut(len(text))
-
-
-def _cut(length: int) -> str:
-    return f" … (cut: it has {length} characters)"
-
-
-def _byte_shown(odd: re.Match[str]) -> str:
-    byte = ord(odd.group()) - 0xDC00
-    return f"\\x{byte:02X}" if byte in _BYTES else f"\\u{ord(odd.group()):04X}"

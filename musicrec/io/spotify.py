@@ -80,7 +80,7 @@ def find_catalogues(sources: Sequence[str]) -> list[Catalogue]:
     InputError : a path that is not there, a folder without CSV files, a file that is empty, broken or unknown.
     """
     order = list(CATALOGUE_SCHEMAS)
-    paths = sorted({path.resolve() for source in sources for path in _csv_files(source)})
+    paths = sorted({path for source in sources for path in _paths(source)})
     found: dict[str, Catalogue] = {}
     for path in paths:
         catalogue = _recognise_file(path)
@@ -144,6 +144,14 @@ def _as_arrow(catalogue: Catalogue, records: Records) -> pa.RecordBatch:
     own = [pa.array([value or None for value in values], pa.string()) for values in fields]
     names = [*(field.name for field in _ADDED), *catalogue.columns]
     return pa.RecordBatch.from_arrays([*added, *own], names=names)
+
+
+def _paths(source: str) -> list[Path]:
+    try:
+        return [path.resolve() for path in _csv_files(source)]
+    except (OSError, ValueError) as error:  # a name that is too long, or no name at all
+        why = getattr(error, "strerror", None) or str(error)
+        raise InputError(shown(Path(source)), "a CSV file or a folder of CSV files", why) from error
 
 
 def _csv_files(source: str) -> Iterable[Path]:

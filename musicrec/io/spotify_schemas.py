@@ -75,6 +75,8 @@ CATALOGUE_SCHEMAS: Mapping[str, CatalogueSchema] = {
 
 _KNOWN = frozenset(column for schema in CATALOGUE_SCHEMAS.values() for column in schema.columns)
 _SHOWN = 500  # letters of a header in a message
+_LONGEST = 100  # letters of a column's name
+_MOST_COLUMNS = 1_000
 
 
 def known_columns(header: Sequence[str]) -> dict[str, int]:
@@ -101,7 +103,7 @@ def name_columns(header: Sequence[str], schema: CatalogueSchema, reserved: Seque
     for place, column in enumerate(header):
         name = known.get(place)
         if name is None:
-            name = column or f"_column_{place}"
+            name = column[:_LONGEST] or f"_column_{place}"
             while name.lower() in taken:
                 name = f"{name}_{place}"
             taken.add(name.lower())
@@ -119,13 +121,15 @@ def recognise(header: Sequence[str], where: str, how_read: str = "") -> Catalogu
 
     Raises
     ------
-    InputError : none fits, or a column of the schema is there twice; names the nearest schema and what it lacks.
+    InputError : none fits (names the nearest and what it lacks), a column of it is there twice, or far too many.
     """
     found = known_columns(header)
     fitting = [schema for schema in CATALOGUE_SCHEMAS.values() if found.keys() >= set(schema.columns)]
     if fitting:
         schema = max(fitting, key=lambda schema: (len(schema.columns), schema.name))
         _check_once(header, found, schema, where)
+        if len(header) > _MOST_COLUMNS:
+            raise InputError(where, f"at most {_MOST_COLUMNS} columns", str(len(header)))
         return schema
     nearest = max(CATALOGUE_SCHEMAS.values(), key=lambda schema: (_likeness(found.keys(), schema), schema.name))
     missing = [column for column in nearest.columns if column not in found]

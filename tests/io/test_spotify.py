@@ -224,6 +224,10 @@ def test_what_is_not_there_or_broken_is_refused(tmp_path: Path) -> None:
     cut = tmp_path / "cut.csv.gz"
     cut.write_bytes(good.read_bytes()[:-12])
     assert "a whole .csv.gz file" in refusal(cut)
+    assert "too long" in refusal(tmp_path / ("x" * 300))
+    many = write_catalogue(tmp_path, "artists", name="many.csv")
+    many.write_text("id,followers,genres,name,popularity," + ",".join(f"c{n}" for n in range(2_000)) + "\n1\n")
+    assert "at most 1000 columns, found 2005" in refusal(many)
     text = tmp_path / "notes.txt"
     text.write_text("x")
     assert "another name" in refusal(text)
