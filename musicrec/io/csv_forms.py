@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from musicrec.errors import InputError
-from musicrec.io.csv_lines import blocks_of_lines
+from musicrec.io.csv_lines import blocks_of_lines, is_blank
 from musicrec.io.csv_records import read_header
 
 SEPARATORS = ",;\t|"
@@ -94,7 +94,7 @@ def inspect(path: Path, is_known: Callable[[Sequence[str]], bool]) -> CsvForm:
 
 def _filled(lines: list[str]) -> int:
     """How many lines are not blank."""
-    return sum(map(bool, map(str.strip, lines)))
+    return len(lines) - sum(map(is_blank, lines))
 
 
 def _header(path: Path, head: list[str], is_known: Callable[[Sequence[str]], bool]) -> tuple[str, tuple[str, ...], int]:

@@ -10,6 +10,7 @@ from typing import IO
 from musicrec.transforms.bounds import LONGEST_CSV_ROW, LONGEST_ROW
 
 _CHUNK = 1 << 20
+_BLANKS = " \t\r\n\v\f"
 _LINE_END = re.compile(r"\r+\n|\r|\n")
 
 
@@ -31,8 +32,8 @@ class CutLine(str):
 
 
 def is_blank(line: str) -> bool:
-    """Whether a line holds nothing; such lines are no rows."""
-    return not line.strip()
+    """Whether a line holds nothing; such lines are no rows. What is blank is so in every encoding."""
+    return not line.strip(_BLANKS)
 
 
 def blocks_of_lines(
