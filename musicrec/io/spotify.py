@@ -17,6 +17,7 @@ from musicrec.io.csv_forms import OPENERS, CsvForm, inspect, reading, shown
 from musicrec.io.csv_lines import blocks_of_lines
 from musicrec.io.csv_records import Records, read_records
 from musicrec.io.spotify_schemas import CATALOGUE_SCHEMAS, CatalogueKind, name_columns, recognise
+from musicrec.transforms.catalogue_text import LIST_OF
 
 # What the reader adds to a file's own columns.
 FILE, SOURCE_ID = "_file", "_source_id"
@@ -31,8 +32,9 @@ _ADDED = (
     StructField(WHY, StringType()),
     StructField(CORRUPT, StringType()),
 )
+_LISTED = ("artists", "id_artists", "genres")
 # Names that the transforms give to what they add.
-_RESERVED = (*(field.name for field in _ADDED), "_reason")
+_RESERVED = (*(field.name for field in _ADDED), "_reason", *(f"{LIST_OF}{name}" for name in _LISTED))
 
 _SUFFIXES = tuple(OPENERS)
 _BATCH = 4096  # rows that go to Spark at once

@@ -9,7 +9,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from musicrec.transforms.bounds import LONGEST_FIELD, LONGEST_ID, LONGEST_LIST, LONGEST_NAME, is_longer
-from musicrec.transforms.catalogue_text import column, flag, is_no_date, is_no_number, number, text
+from musicrec.transforms.catalogue_text import LIST_OF, column, flag, is_no_date, is_no_number, number, text
 
 # The columns that the CSV reader adds; the rest is the file's own text.
 FILE, SOURCE_ID, LINE, LINES = "_file", "_source_id", "_line", "_lines"
@@ -57,7 +57,9 @@ def provenance(rows: DataFrame, faults: Sequence[Fault]) -> tuple[Column, ...]:
     """
     because = [F.when((F.col(_REASON) == fault.reason) & fault.holds, _said(fault)) for fault in faults]
     why = F.coalesce(F.col(_WHY), *because)
-    own = [_kept(column(name)).alias(name) for name in rows.columns if name not in _ADDED]
+    own = [
+        _kept(column(name)).alias(name) for name in rows.columns if name not in _ADDED and not name.startswith(LIST_OF)
+    ]
     row = F.to_json(F.struct(F.col(LINE), why.alias(_WHY), F.col(_CORRUPT), *own))
     return (
         F.col(SOURCE_ID).alias("source_id"),

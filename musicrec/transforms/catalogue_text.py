@@ -6,13 +6,16 @@ import ast
 import re
 
 import pandas as pd
-from pyspark.sql import Column
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.functions import pandas_udf
 from pyspark.sql.types import ArrayType, StringType
 
 from musicrec.transforms.bounds import LONGEST_LIST
 from musicrec.transforms.folding import BLANK, BLANKS
+
+# Before the names of the columns that hold lists.
+LIST_OF = "_list_of_"
 
 # Java also reads "120f", "1d", "0x1p3", "NaN" and "Infinity".
 _DECIMAL = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,4})?$"
@@ -97,9 +100,15 @@ def alone(value: Column) -> Column:
     return F.when(value.isNotNull(), F.array(value))
 
 
+def with_lists(raw: DataFrame, *names: str) -> DataFrame:
+    """Add what `python_list` gives of these columns, so that each is read once."""
+    read = pandas_udf(_parse_lists, ArrayType(StringType()))  # type: ignore[call-overload]
+    return raw.withColumns({f"{LIST_OF}{name}": read(column(name)) for name in names})
+
+
 def python_list(name: str) -> Column:
-    """`parse_list` of a column: the strings of a Python list as text; null where it is not one."""
-    return pandas_udf(_parse_lists, ArrayType(StringType()))(column(name))  # type: ignore[call-overload,no-any-return]
+    """`parse_list` of a column of `with_lists`: the strings of a Python list as text; null where it is not one."""
+    return F.col(f"{LIST_OF}{name}")
 
 
 def _parse_lists(texts: pd.Series) -> pd.Series:

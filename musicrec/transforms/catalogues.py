@@ -24,7 +24,18 @@ from musicrec.transforms.catalogue_faults import (
     too_long,
     too_long_lists,
 )
-from musicrec.transforms.catalogue_text import alone, date, flag, listed, lower, number, python_list, text, year
+from musicrec.transforms.catalogue_text import (
+    alone,
+    date,
+    flag,
+    listed,
+    lower,
+    number,
+    python_list,
+    text,
+    with_lists,
+    year,
+)
 from musicrec.transforms.ids import listener_column, spotify_column
 
 # What a layout may know of a track.
@@ -33,6 +44,9 @@ TRACK_FIELDS = tuple(c for c in TABLES["silver.tracks"].columns if c not in ("so
 _IDS = ("track_id", "album_id")
 _TEXTS = ("name", "album_name", "preview_url")
 _LISTS = ("artists", "artist_ids", "genres", "tags")
+
+# Columns that hold Python lists.
+_PYTHON_LISTS = {"tracks_600k": ("artists", "id_artists")}
 
 # The file's column where it is not called as the field is.
 _COLUMN_OF: Mapping[str, Mapping[str, str]] = {
@@ -62,7 +76,7 @@ def unify(raw: DataFrame, schema_name: str) -> DataFrame:
     fields = {name: F.lit(None) for name in TRACK_FIELDS} | known
     kinds = TABLES["bronze.tracks"].columns
     faults = _track_faults(known, {name: _COLUMN_OF[schema_name].get(name, name) for name in known})
-    rows = judged(raw, faults)
+    rows = judged(with_lists(raw, *_PYTHON_LISTS.get(schema_name, ())), faults)
     unified = [fields[name].try_cast(kinds[name]).alias(name) for name in TRACK_FIELDS]
     return rows.select(F.lit(schema_name).alias("source"), *unified, *provenance(rows, faults))
 
@@ -79,7 +93,7 @@ def unify_artists(raw: DataFrame) -> DataFrame:
         *no_count("followers", "bad_followers"),
         no_list(genres, "genres", "bad_genres"),
     ]
-    rows = judged(raw, faults)
+    rows = judged(with_lists(raw, "genres"), faults)
     return rows.select(
         artist_id.alias("artist_id"),
         name.alias("name"),
