@@ -114,10 +114,14 @@ def too_long_lists(values: Mapping[str, Column]) -> list[Fault]:
             "too_long",
             (F.size(value) > LONGEST_LIST) | F.exists(value, lambda one: is_longer(one, LONGEST_NAME)),
             f"{name} of at most {LONGEST_LIST} values of {LONGEST_NAME} characters",
-            F.concat(F.size(value), F.lit(" of up to "), F.array_max(F.transform(value, F.length))),
+            F.concat(F.size(value).cast("string"), F.lit(" of up to "), _longest(value).cast("string")),
         )
         for name, value in values.items()
     ]
+
+
+def _longest(values: Column) -> Column:
+    return F.array_max(F.transform(values, F.length))
 
 
 def out_of_range(name: str, field: str) -> Fault:
