@@ -78,7 +78,10 @@ def _said(fault: Fault) -> Column:
 def _kept(field: Column) -> Column:
     """A field as the quarantine keeps it, null where it is empty."""
     cut = F.concat(
-        F.left(field, F.lit(LONGEST_FIELD)), F.lit(" … (cut: it has "), F.length(field), F.lit(" characters)")
+        F.left(field, F.lit(LONGEST_FIELD)),
+        F.lit(" … (cut: it has "),
+        F.length(field).cast("string"),
+        F.lit(" characters)"),
     )
     return F.when(is_longer(field, LONGEST_FIELD), cut).when(field != "", field)
 

@@ -103,7 +103,7 @@ def alone(value: Column) -> Column:
 def with_lists(raw: DataFrame, *names: str) -> DataFrame:
     """Add what `python_list` gives of these columns, so that each is read once."""
     read = pandas_udf(_parse_lists, ArrayType(StringType()))  # type: ignore[call-overload]
-    return raw.withColumns({f"{LIST_OF}{name}": read(column(name)) for name in names})
+    return raw.withColumns({f"{LIST_OF}{name}": read(column(name)) for name in names}) if names else raw
 
 
 def python_list(name: str) -> Column:
