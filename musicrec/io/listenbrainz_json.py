@@ -15,6 +15,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from musicrec.errors import InputError
+from musicrec.transforms.ids import listener_column, mbid_column, mbids_column, msid_column
 from musicrec.transforms.listens import RAW_COLUMNS
 
 # All leaves are text: from_json keeps a number or an object as its text, and clients send either.
@@ -61,7 +62,8 @@ def read_json(spark: SparkSession, files: Sequence[Path], label: Callable[[Colum
     """The lines as `RAW_COLUMNS`, blank ones left out. `label` makes the `file` column of a file's URL.
 
     A user_name stands in for a missing user_id, listened_at for timestamp; MBIDs come from the client's
-    additional_info, else from mbid_mapping; the duration from duration_ms, else from duration in seconds.
+    additional_info, where that has any, else from mbid_mapping; the duration from duration_ms, else from duration in
+    seconds.
     """
     lines = read_lines(spark, files).withColumn("file", label(F.col("url")))
     options = {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": "unreadable"}
@@ -78,16 +80,18 @@ def read_lines(spark: SparkSession, files: Sequence[Path]) -> DataFrame:
 
 def _columns() -> dict[str, Column]:
     track, info, mapping = "j.track_metadata", "j.track_metadata.additional_info", "j.track_metadata.mbid_mapping"
+    given = (info, mapping)
     return {
-        "user_id": F.coalesce(_filled("j.user_id"), _filled("j.user_name")),
+        # A listener may be called "null"; an id is not.
+        "user_id": F.coalesce(listener_column(F.col("j.user_id")), _filled("j.user_name")),
         "listened_at": F.coalesce(_instant("j.timestamp"), _instant("j.listened_at")),
-        "recording_msid": F.coalesce(_filled("j.recording_msid"), _filled(f"{info}.recording_msid")),
+        "recording_msid": F.coalesce(*[msid_column(F.col(f"{where}.recording_msid")) for where in ("j", info)]),
         "artist_name": F.col(f"{track}.artist_name"),
         "recording_name": F.col(f"{track}.track_name"),
         "release_name": F.col(f"{track}.release_name"),
-        "recording_mbid": F.coalesce(_filled(f"{info}.recording_mbid"), _filled(f"{mapping}.recording_mbid")),
-        "release_mbid": F.coalesce(_filled(f"{info}.release_mbid"), _filled(f"{mapping}.release_mbid")),
-        "artist_mbids": F.coalesce(_list(f"{info}.artist_mbids"), _list(f"{mapping}.artist_mbids")),
+        "recording_mbid": F.coalesce(*[mbid_column(F.col(f"{where}.recording_mbid")) for where in given]),
+        "release_mbid": F.coalesce(*[mbid_column(F.col(f"{where}.release_mbid"), "release") for where in given]),
+        "artist_mbids": F.coalesce(*[mbids_column(F.col(f"{where}.artist_mbids")) for where in given]),
         "duration_ms": F.coalesce(_milliseconds(f"{info}.duration_ms", 1), _milliseconds(f"{info}.duration", 1000)),
         "malformed": F.col("j").isNull() | (F.col("j.unreadable").isNotNull() & F.col(track).isNull()),
         "file": F.col("file"),
@@ -112,14 +116,6 @@ def _instant(name: str) -> Column:
 def _milliseconds(name: str, factor: int) -> Column:
     value = F.col(name).try_cast("double") * factor
     return F.when(value.between(-_LONGEST_MS, _LONGEST_MS), F.round(value)).cast("bigint")
-
-
-def _list(name: str) -> Column:
-    """A JSON list of text, or one text with commas; null where empty."""
-    parsed = F.when(F.col(name).startswith("["), F.from_json(name, "array<string>"))
-    plain = F.when(~F.col(name).startswith("["), F.split(F.col(name), r"\s*,\s*"))
-    values = F.filter(F.coalesce(parsed, plain), lambda x: x != "")
-    return F.when(F.size(values) > 0, values)
 
 
 def _lines(path: Path) -> Iterator[tuple[str, dict[str, object] | None]]:

@@ -15,6 +15,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from musicrec.errors import InputError
+from musicrec.transforms.ids import listener_column
 from musicrec.transforms.listens import RAW_COLUMNS
 
 CURRENT, OLDER = "parquet", "parquet-older"
@@ -157,6 +158,7 @@ def _read_alike(
         name: F.col(source[name]).cast(kind) if source[name] in names else F.lit(None).cast(kind)
         for name, kind in RAW_COLUMNS.items()
     }
+    values["user_id"] = listener_column(values["user_id"])
     values["malformed"] = F.lit(False)
     values["file"] = label(F.col("_metadata.file_path"))
     values["row"] = F.to_json(F.struct(*known), {"ignoreNullFields": "false"})
@@ -173,7 +175,8 @@ def read_older(spark: SparkSession, files: Sequence[Path], label: Callable[[Colu
     df = paths.mapInArrow(_read_as_text, texts)
     stamp = F.concat_ws(" ", F.substring("date", 1, 10), F.coalesce("time", F.lit("")))
     values = {name: F.lit(None).cast(kind) for name, kind in RAW_COLUMNS.items()}
-    values |= {name: F.col(name) for name in ("user_id", "artist_name", "recording_name", "release_name")}
+    values |= {name: F.col(name) for name in ("artist_name", "recording_name", "release_name")}
+    values["user_id"] = listener_column(F.col("user_id"))
     values["listened_at"] = F.try_to_timestamp(stamp)
     values["malformed"] = F.lit(False)
     values["file"] = label(F.col("path"))

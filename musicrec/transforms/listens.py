@@ -5,7 +5,6 @@ Every reader of listens gives the columns of `RAW_COLUMNS`; from there on all fo
 
 from __future__ import annotations
 
-import sys
 from datetime import date, datetime, timedelta
 
 from pyspark.sql import Column, DataFrame, Window
@@ -13,6 +12,8 @@ from pyspark.sql import functions as F
 
 from musicrec.params import Params
 from musicrec.schemas import TABLES
+from musicrec.transforms.folding import BLANK, BLANKS
+from musicrec.transforms.ids import mbid_column, mbids_of_list, msid_column
 
 KEY = TABLES["bronze.listens"].key
 
@@ -44,18 +45,7 @@ REASONS = (
     "negative_duration",
 )
 
-# All that Unicode calls white space, and the invisible marks that files are sprinkled with.
-BLANKS = "".join(c for c in map(chr, range(sys.maxunicode + 1)) if c.isspace()) + "\u200b\ufeff\u0000"
-
-_TEXTS = (
-    "user_id",
-    "recording_msid",
-    "artist_name",
-    "recording_name",
-    "release_name",
-    "recording_mbid",
-    "release_mbid",
-)
+_TEXTS = ("user_id", "artist_name", "recording_name", "release_name")
 
 
 class ListenRules(Params):
@@ -73,9 +63,17 @@ class ListenRules(Params):
 
 
 def tidy(raw: DataFrame) -> DataFrame:
-    """Trim the texts, make blank ones null, and give a row without a recording_msid a stable one of its names."""
-    texts = {name: _trimmed(F.col(name)) for name in _TEXTS}
-    return raw.withColumns(texts).withColumn("recording_msid", F.coalesce("recording_msid", derived_msid()))
+    """Trim the texts, make blank ones null, bring ids to one form or null, and derive the recording_msid of a row.
+
+    A row without a recording_msid gets a stable one of its names.
+    """
+    values = {name: _trimmed(F.col(name)) for name in _TEXTS} | {
+        "recording_msid": msid_column(F.col("recording_msid")),
+        "recording_mbid": mbid_column(F.col("recording_mbid")),
+        "release_mbid": mbid_column(F.col("release_mbid"), "release"),
+        "artist_mbids": mbids_of_list(F.col("artist_mbids")),
+    }
+    return raw.withColumns(values).withColumn("recording_msid", F.coalesce("recording_msid", derived_msid()))
 
 
 def derived_msid() -> Column:
@@ -163,5 +161,4 @@ def add_fate(numbered: DataFrame, known: DataFrame) -> DataFrame:
 def _trimmed(text: Column) -> Column:
     # Nearly all texts begin and end with a plain letter; to look for every blank takes ten times as long.
     is_plain = F.ascii(text).between(33, 126) & F.ascii(F.right(text, F.lit(1))).between(33, 126)
-    trimmed = F.trim(text, F.lit(BLANKS))
-    return F.when(is_plain, text).when(trimmed != "", trimmed)
+    return F.when(is_plain, text).when(~text.rlike(BLANK), F.trim(text, F.lit(BLANKS)))
