@@ -15,6 +15,7 @@ import click
 
 from musicrec.config import Config, load_config, settings_that_decide
 from musicrec.errors import ConfigError, InputError, MusicrecError
+from musicrec.io.local_files import check_root
 from musicrec.io.run_log import FAILED, OK, UP_TO_DATE, Outcome, is_up_to_date, newest_day, record
 from musicrec.io.runs import Run, Stage
 from musicrec.io.tables import Lakehouse
@@ -105,6 +106,8 @@ def run_steps(
     """
     config = load_config(config_path, overrides, presets)
     day = parse_day(as_of)
+    if not config.lakehouse.catalog:
+        check_root(config.lakehouse.root)
     now, run_id, log = new_run()
     sources = Sources(config, config.lakehouse.files_folder / "staging" / run_id)
     try:

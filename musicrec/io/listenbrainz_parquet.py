@@ -3,49 +3,62 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time
+from functools import partial, reduce
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import pyarrow.types as pt
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from musicrec.errors import InputError
+from musicrec.io.local_files import SourceFiles, spark_reader
+from musicrec.io.parquet_files import (
+    as_text,
+    batches_of,
+    columns_of,
+    element_of,
+    is_for_spark,
+    is_text,
+    open_file,
+    text_column,
+    unpacked,
+)
 from musicrec.transforms.listens import RAW_COLUMNS
 
 CURRENT, OLDER = "parquet", "parquet-older"
 
 
-def _is_text(kind: pa.DataType) -> bool:
-    return bool(pt.is_string(kind) or pt.is_large_string(kind))
-
-
 def _is_id(kind: pa.DataType) -> bool:
-    return bool(pt.is_integer(kind) or _is_text(kind))
+    return bool(pt.is_integer(unpacked(kind)) or is_text(kind))
 
 
 def _is_texts(kind: pa.DataType) -> bool:
-    return bool(pt.is_list(kind) and _is_text(kind.value_type))
+    element = element_of(kind)
+    return element is not None and (is_text(element) or pt.is_null(element))
+
+
+def _is_time(kind: pa.DataType) -> bool:
+    return bool(pt.is_timestamp(unpacked(kind)))
 
 
 def _is_day(kind: pa.DataType) -> bool:
-    return bool(pt.is_date(kind) or pt.is_timestamp(kind) or _is_text(kind))
+    return bool(pt.is_date(unpacked(kind)) or _is_time(kind) or is_text(kind))
 
 
 def _is_clock(kind: pa.DataType) -> bool:
-    return bool(pt.is_time(kind) or _is_text(kind))
+    return bool(pt.is_time(unpacked(kind)) or is_text(kind))
 
 
 _Check = tuple[Callable[[pa.DataType], bool], str]
-_TEXT, _ID = (_is_text, "text"), (_is_id, "an integer or text")
+_TEXT, _ID = (is_text, "text"), (_is_id, "an integer or text")
 _REQUIRED: dict[str, dict[str, _Check]] = {
     CURRENT: {
         "user_id": _ID,
-        "listened_at": (pt.is_timestamp, "a timestamp"),
+        "listened_at": (_is_time, "a timestamp"),
         "artist_name": _TEXT,
         "recording_name": _TEXT,
     },
@@ -70,22 +83,9 @@ _OPTIONAL: dict[str, dict[str, _Check]] = {
 }
 
 
-def open_file(path: Path) -> pq.ParquetFile:
-    """The file with its footer read.
-
-    Raises
-    ------
-    InputError : it is not parquet or cut short.
-    """
-    try:
-        return pq.ParquetFile(path)
-    except (pa.ArrowException, OSError) as error:
-        raise InputError(path, "a complete parquet file", str(error).splitlines()[0]) from error
-
-
 def layout(path: Path) -> str:
     """`CURRENT` or `OLDER`, by the columns."""
-    names = set(open_file(path).schema_arrow.names)
+    names = {name.lower() for name in open_file(path).schema_arrow.names}
     return OLDER if {"date", "time"} <= names and "listened_at" not in names else CURRENT
 
 
@@ -99,16 +99,15 @@ def check_file(path: Path, layout_name: str) -> int:
     file = open_file(path)
     schema = file.schema_arrow
     required, optional = _REQUIRED[layout_name], _OPTIONAL[layout_name]
-    missing = [name for name in required if name not in schema.names]
+    names = columns_of(path, schema.names, [*required, *optional])
+    missing = [name for name in required if name not in names]
     if missing:
         raise InputError(path, f"the columns {', '.join(required)}", f"no {', '.join(missing)}")
     for name, (is_right, kind) in {**required, **optional}.items():
-        found = schema.field(name).type if name in schema.names else None
+        found = schema.field(schema.names.index(names[name])).type if name in names else None
         # pandas writes a column of nothing but None as type null.
         if found is not None and not is_right(found) and not (name in optional and pt.is_null(found)):
             raise InputError(path, f"column {name} as {kind}", str(found))
-    if layout_name == CURRENT and _is_nanoseconds(file):
-        raise InputError(path, "column listened_at as INT96, milli- or microseconds", "INT64 nanoseconds")
     return int(file.metadata.num_rows)
 
 
@@ -118,8 +117,10 @@ def newest(paths: Sequence[Path], layout_name: str) -> date:
     days = []
     for path in paths:
         check_file(path, layout_name)
-        for batch in open_file(path).iter_batches(columns=[column]):
-            text = pc.max(batch.column(0).cast(pa.string())).as_py()
+        file = open_file(path)
+        own = columns_of(path, file.schema_arrow.names, [column])[column]
+        for batch in batches_of(path, file, [own]):
+            text = pc.max(as_text(batch.column(0))).as_py()
             if text is not None:
                 days.append((text[:10], path))
     if not days:
@@ -131,79 +132,97 @@ def newest(paths: Sequence[Path], layout_name: str) -> date:
         raise InputError(path, "dates such as 2021-08-07", repr(last)) from error
 
 
-def read_current(spark: SparkSession, files: Sequence[Path], label: Callable[[Column], Column]) -> DataFrame:
-    """The files of today's layout as `RAW_COLUMNS`. `label` makes the `file` column of a file's URL.
+def read_current(spark: SparkSession, paths: Sequence[Path], files: SourceFiles) -> DataFrame:
+    """The files of today's layout as `RAW_COLUMNS`: by Spark, those that Spark has no types for by pyarrow.
 
     INT96 times are instants in UTC.
     """
-    groups: dict[tuple[str, ...], list[Path]] = defaultdict(list)
-    for path in files:
-        schema = open_file(path).schema_arrow
-        groups[tuple(sorted(f.name for f in schema if not pt.is_null(f.type)))].append(path)
-    parts = [_read_alike(spark, paths, set(names), label) for names, paths in sorted(groups.items())]
-    whole = parts[0]
-    for part in parts[1:]:
-        whole = whole.unionByName(part)
-    return whole
+    groups: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    by_arrow: list[str] = []
+    for path, given in zip(paths, files.paths, strict=True):
+        file = open_file(path)
+        if is_for_spark(file):
+            kinds = tuple(sorted(f"{f.name} {f.type}" for f in file.schema_arrow if not pt.is_null(f.type)))
+            groups[kinds].append(given)
+        else:
+            by_arrow.append(given)
+    parts = [_read_alike(spark, given, files) for _, given in sorted(groups.items())]
+    if by_arrow:
+        text = _read_text(spark, by_arrow, _CURRENT_COLUMNS)
+        stamp = F.try_to_timestamp(F.col("listened_at"))
+        parts.append(_as_raw(text, {c: c for c in _CURRENT_COLUMNS}, stamp, _CURRENT_COLUMNS, files))
+    return reduce(DataFrame.unionByName, parts)
 
 
-def _read_alike(
-    spark: SparkSession, paths: Sequence[Path], names: set[str], label: Callable[[Column], Column]
-) -> DataFrame:
-    df = spark.read.parquet(*[f"file://{path}" for path in paths])
-    known = [c for c in df.columns if c in names]
-    source = {c: c for c in RAW_COLUMNS} | {"artist_mbids": "artist_credit_mbids"}
-    values = {
-        name: F.col(source[name]).cast(kind) if source[name] in names else F.lit(None).cast(kind)
-        for name, kind in RAW_COLUMNS.items()
-    }
-    values["malformed"] = F.lit(False)
-    values["file"] = label(F.col("_metadata.file_path"))
-    values["row"] = F.to_json(F.struct(*known), {"ignoreNullFields": "false"})
-    return df.select([value.alias(name) for name, value in values.items()])
+def _read_alike(spark: SparkSession, given: Sequence[str], files: SourceFiles) -> DataFrame:
+    """Files whose columns are the same. A column of nothing but nulls, which has no type, is not read."""
+    df = spark_reader(spark).parquet(*given)
+    path = files.behind[given[0]]
+    schema = open_file(path).schema_arrow
+    known = [field.name for field in schema if not pt.is_null(field.type)]
+    names = columns_of(path, known, _CURRENT_COLUMNS)
+    return _as_raw(
+        df.withColumn(_URL, F.col("_metadata.file_path")), names, _column(names["listened_at"]), known, files
+    )
 
 
-def read_older(spark: SparkSession, files: Sequence[Path], label: Callable[[Column], Column]) -> DataFrame:
+def read_older(spark: SparkSession, paths: Sequence[Path], files: SourceFiles) -> DataFrame:
     """The files of the older layout as `RAW_COLUMNS`; `date` and `time` are in UTC.
 
     Read by pyarrow on the workers: Spark has no type for a parquet TIME.
     """
-    paths = spark.createDataFrame([(str(path),) for path in files], "path string").repartition(len(files), "path")
-    texts = ", ".join(f"{name} string" for name in (*_OLDER_COLUMNS, "path"))
-    df = paths.mapInArrow(_read_as_text, texts)
+    text = _read_text(spark, files.paths, _OLDER_COLUMNS)
     stamp = F.concat_ws(" ", F.substring("date", 1, 10), F.coalesce("time", F.lit("")))
-    values = {name: F.lit(None).cast(kind) for name, kind in RAW_COLUMNS.items()}
-    values |= {name: F.col(name) for name in ("user_id", "artist_name", "recording_name", "release_name")}
-    values["listened_at"] = F.try_to_timestamp(stamp)
+    names = {name: name for name in ("user_id", "artist_name", "recording_name", "release_name")}
+    return _as_raw(text, names, F.try_to_timestamp(stamp), _OLDER_COLUMNS, files)
+
+
+_URL = "musicrec file"
+_OLDER_COLUMNS = ("user_id", "artist_name", "release_name", "recording_name", "date", "time")
+_CURRENT_COLUMNS = (*_REQUIRED[CURRENT], *_OPTIONAL[CURRENT])
+_MBIDS = "artist_credit_mbids"
+
+
+def _as_raw(
+    df: DataFrame, names: Mapping[str, str], listened_at: Column, shown: Sequence[str], files: SourceFiles
+) -> DataFrame:
+    """`RAW_COLUMNS` of columns that a file calls `names`; the row as received are the columns `shown`."""
+    source = {name: name for name in RAW_COLUMNS} | {"artist_mbids": _MBIDS}
+    values = {
+        name: _column(names[source[name]]).cast(kind) if source[name] in names else F.lit(None).cast(kind)
+        for name, kind in RAW_COLUMNS.items()
+    }
+    values["listened_at"] = listened_at.cast("timestamp")
     values["malformed"] = F.lit(False)
-    values["file"] = label(F.col("path"))
-    values["row"] = F.to_json(F.struct(*_OLDER_COLUMNS), {"ignoreNullFields": "false"})
+    texts = [~F.is_valid_utf8(values[name]) for name, kind in RAW_COLUMNS.items() if kind == "string" and name in names]
+    lists = [F.exists(values["artist_mbids"], lambda x: ~F.is_valid_utf8(x))]
+    values["undecoded"] = reduce(Column.__or__, [F.coalesce(x, F.lit(False)) for x in (*texts, *lists)])
+    values["file"] = files.label(F.col(f"`{_URL}`"))
+    values["row"] = F.to_json(F.struct(*map(_column, shown)), {"ignoreNullFields": "false"})
     return df.select([value.alias(name) for name, value in values.items()])
 
 
-_OLDER_COLUMNS = ("user_id", "artist_name", "release_name", "recording_name", "date", "time")
+def _column(name: str) -> Column:
+    return F.col(f"`{name.replace('`', '``')}`")
 
 
-def _read_as_text(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
-    """Each file whose path comes in, batch by batch, every column as text."""
-    names = [*_OLDER_COLUMNS, "path"]
+def _read_text(spark: SparkSession, given: Sequence[str], columns: Sequence[str]) -> DataFrame:
+    """Columns as text, lists as lists of text, and `_URL` = the file as given; a task a file."""
+    paths = spark.createDataFrame([(path,) for path in given], "path string").repartition(len(given), "path")
+    kinds = [f"`{name}` {'array<string>' if name == _MBIDS else 'string'}" for name in columns]
+    return paths.mapInArrow(partial(_texts_of, tuple(columns)), ", ".join([*kinds, f"`{_URL}` string"]))
+
+
+def _texts_of(columns: Sequence[str], batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
+    """Each file whose path comes in, batch by batch."""
     for batch in batches:
-        for path in batch.column(0).to_pylist():
-            for rows in pq.ParquetFile(path).iter_batches():
-                there = set(rows.schema.names)
-                columns = [
-                    rows.column(name).cast(pa.string()) if name in there else pa.nulls(len(rows), pa.string())
-                    for name in _OLDER_COLUMNS
-                ]
-                yield pa.RecordBatch.from_arrays([*columns, pa.array([path] * len(rows), pa.string())], names)
-
-
-def _is_nanoseconds(file: pq.ParquetFile) -> bool:
-    index = file.schema_arrow.names.index("listened_at")
-    if file.schema_arrow.field(index).type.unit != "ns":
-        return False
-    columns = [file.schema.column(i) for i in range(len(file.schema))]
-    return any(c.path == "listened_at" and c.physical_type != "INT96" for c in columns)
+        for given in batch.column(0).to_pylist():
+            path = Path(given.removeprefix("file://"))
+            file = open_file(path)
+            there = columns_of(path, file.schema_arrow.names, columns)
+            for rows in batches_of(path, file, list(there.values())):
+                texts = [text_column(rows, there.get(name), name == _MBIDS) for name in columns]
+                yield pa.RecordBatch.from_arrays([*texts, pa.array([given] * len(rows), pa.string())], [*columns, _URL])
 
 
 def midnight(day: date) -> datetime:

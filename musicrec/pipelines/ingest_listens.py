@@ -11,7 +11,8 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from musicrec.errors import CountMismatchError
-from musicrec.io.listenbrainz import Dump, check_dumps, count_rows, read_dump
+from musicrec.io.listenbrainz import Dump, check_dumps, count_rows, read_dump, readable_files
+from musicrec.io.read_errors import named_when_broken
 from musicrec.io.runs import Run, Stage, fates_note
 from musicrec.transforms.listens import KEY, ListenRules, add_fate, judge, number_copies, repeated_digests, tidy
 
@@ -52,7 +53,8 @@ def ingest_listens(run: Run, dumps: Sequence[Dump], rules: ListenRules) -> Stage
 
     Raises
     ------
-    InputError : a dump is damaged, empty or lacks a column; raised before any table is touched.
+    InputError : a dump is damaged, empty or lacks a column; raised before any table is touched, but for a file that is
+        damaged in its middle.
     CountMismatchError : a dump's rows are not kept + duplicates + quarantined.
     """
     check_dumps(dumps)
@@ -62,7 +64,8 @@ def ingest_listens(run: Run, dumps: Sequence[Dump], rules: ListenRules) -> Stage
         if dump.source_id in applied:
             run.log.info("dump skipped: applied before", dump=dump.name, source_id=dump.source_id)
             continue
-        done.append(_apply(run, dump, rules))
+        with named_when_broken(run.lakehouse.spark, readable_files(dump).behind):
+            done.append(_apply(run, dump, rules))
         applied.add(dump.source_id)
     kept = sum(c.kept for c in done)
     fates = fates_note(kept, sum(c.duplicate for c in done), sum(c.quarantined for c in done))

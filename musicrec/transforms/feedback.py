@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import reduce
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from musicrec.transforms.bounds import LONGEST_ID, LONGEST_NAME, is_longer, kept_text
 from musicrec.transforms.interactions import InteractionParams, ItemKind, weight_of_one_play
 from musicrec.transforms.text import artist_key_column
 
-# `malformed`: the line could not be parsed at all; `file`: where it stood; `row`: the line as received.
+# `malformed`: the line could not be parsed at all; `undecoded`: it holds bytes that are not UTF-8; `file`: where it
+# stood; `row`: the line as received.
 RAW_COLUMNS = {
     "user_id": "string",
     "user_name": "string",
@@ -22,11 +25,12 @@ RAW_COLUMNS = {
     "feedback": "string",
     "created": "string",
     "malformed": "boolean",
+    "undecoded": "boolean",
     "file": "string",
     "row": "string",
 }
 
-REASONS = ("malformed", "missing_user", "missing_item", "bad_score", "missing_time")
+REASONS = ("malformed", "bad_encoding", "too_long", "missing_user", "missing_item", "bad_score", "missing_time")
 
 LOVE, REMOVED, HATE = 1, 0, -1
 
@@ -62,9 +66,12 @@ def judge(raw: DataFrame) -> DataFrame:
     of_user = F.col("user_id").isNotNull() & F.col("user_name").isNotNull() & F.coalesce("score", "feedback").isNull()
     kind = F.when(of_recording, "recording").when(of_artist, "artist").when(of_user, "user")
     said = said.withColumns({"item_kind": kind, "score": _score(kind), "created_at": _instant("created")})
-    readable, needs_more = ~F.col("malformed"), F.col("item_kind") != "user"
+    undecoded = F.coalesce("undecoded", F.lit(False))
+    readable, needs_more = ~F.col("malformed") & ~undecoded, F.col("item_kind") != "user"
     faults = {
-        "malformed": F.col("malformed"),
+        "malformed": F.col("malformed") & ~undecoded,
+        "bad_encoding": undecoded,
+        "too_long": readable & _is_too_long(),
         "missing_user": readable & F.coalesce("user_id", "user_name").isNull(),
         "missing_item": readable & F.col("item_kind").isNull(),
         "bad_score": readable & needs_more & F.col("score").isNull(),
@@ -74,6 +81,7 @@ def judge(raw: DataFrame) -> DataFrame:
     judged = said.withColumns(
         {
             "reason": F.when(reason != "", reason),
+            "row": kept_text(F.col("row")),
             "statement_id": F.md5(F.to_json(F.struct(*_SAID), {"ignoreNullFields": "false"})),
         }
     )
@@ -165,6 +173,12 @@ def add_loved(pairs: DataFrame, feedback: DataFrame, params: InteractionParams) 
         F.lit(round(params.love_weight * weight_of_one_play(params.confidence), 9)).alias("weight"),
     )
     return heard.unionByName(told)
+
+
+def _is_too_long() -> Column:
+    ids = ("user_id", "user_name", "recording_msid", "recording_mbid", "artist_mbid")
+    checked = [is_longer(F.col(name), LONGEST_ID) for name in ids]
+    return reduce(Column.__or__, [*checked, is_longer(F.col("artist_name"), LONGEST_NAME)])
 
 
 def _filled(name: str) -> Column:

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import sys
 from datetime import date, datetime, timedelta
+from functools import reduce
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from musicrec.params import Params
 from musicrec.schemas import TABLES
+from musicrec.transforms.bounds import LONGEST_ID, LONGEST_NAME, are_longer, is_longer, kept_text
 
 KEY = TABLES["bronze.listens"].key
 
-# `malformed`: the row could not be parsed at all; `file`: where it stood; `row`: the row as received, as JSON.
+# `malformed`: the row could not be parsed at all; `undecoded`: it holds bytes that are not UTF-8; `file`: where it
+# stood; `row`: the row as received, as JSON.
 RAW_COLUMNS = {
     "user_id": "string",
     "listened_at": "timestamp",
@@ -29,12 +32,15 @@ RAW_COLUMNS = {
     "artist_mbids": "array<string>",
     "duration_ms": "bigint",
     "malformed": "boolean",
+    "undecoded": "boolean",
     "file": "string",
     "row": "string",
 }
 
 REASONS = (
     "malformed",
+    "bad_encoding",
+    "too_long",
     "missing_user",
     "missing_artist",
     "missing_title",
@@ -47,15 +53,9 @@ REASONS = (
 # All that Unicode calls white space, and the invisible marks that files are sprinkled with.
 BLANKS = "".join(c for c in map(chr, range(sys.maxunicode + 1)) if c.isspace()) + "\u200b\ufeff\u0000"
 
-_TEXTS = (
-    "user_id",
-    "recording_msid",
-    "artist_name",
-    "recording_name",
-    "release_name",
-    "recording_mbid",
-    "release_mbid",
-)
+_NAMES = ("artist_name", "recording_name", "release_name")
+_IDS = ("user_id", "recording_msid", "recording_mbid", "release_mbid")
+_TEXTS = (*_NAMES, *_IDS)
 
 
 class ListenRules(Params):
@@ -88,7 +88,7 @@ def derived_msid() -> Column:
 def judge(tidied: DataFrame, rules: ListenRules, ended_at: datetime) -> DataFrame:
     """Add `reason`: why a row cannot be right, several joined by commas in the order of `REASONS`; null = it can.
 
-    `row` stays only where there is a reason.
+    `row` stays only where there is a reason, cut where it is very long, and as text in UTF-8.
 
     Parameters
     ----------
@@ -97,10 +97,13 @@ def judge(tidied: DataFrame, rules: ListenRules, ended_at: datetime) -> DataFram
     """
     earliest = F.lit(f"{rules.earliest.isoformat()} 00:00:00+00:00").cast("timestamp")
     latest = F.lit((ended_at + timedelta(hours=rules.future_tolerance_hours)).isoformat()).cast("timestamp")
-    # Of a row that could not be parsed nothing else is known.
-    readable = ~F.col("malformed")
+    # Of a row that could not be parsed or decoded nothing else is known.
+    undecoded = F.coalesce("undecoded", F.lit(False))
+    readable = ~F.col("malformed") & ~undecoded
     faults = {
-        "malformed": F.col("malformed"),
+        "malformed": F.col("malformed") & ~undecoded,
+        "bad_encoding": undecoded,
+        "too_long": readable & _is_too_long(),
         "missing_user": readable & F.col("user_id").isNull(),
         "missing_artist": readable & F.col("artist_name").isNull(),
         "missing_title": readable & F.col("recording_name").isNull(),
@@ -111,7 +114,7 @@ def judge(tidied: DataFrame, rules: ListenRules, ended_at: datetime) -> DataFram
     }
     joined = F.concat_ws(",", *[F.when(faults[reason], F.lit(reason)) for reason in REASONS])
     judged = tidied.withColumn("reason", F.when(joined != "", joined))
-    return judged.withColumn("row", F.when(F.col("reason").isNotNull(), F.col("row")))
+    return judged.withColumn("row", F.when(F.col("reason").isNotNull(), kept_text(F.col("row")))).drop("undecoded")
 
 
 # What tells two listens apart; `row` spreads the rejected rows, whose keys are often null, and is null for the others.
@@ -158,6 +161,12 @@ def add_fate(numbered: DataFrame, known: DataFrame) -> DataFrame:
     is_duplicate = (F.col("copy") > 1) | F.coalesce("is_known", F.lit(False))
     fate = F.when(F.col("reason").isNotNull(), "quarantined").when(is_duplicate, "duplicate").otherwise("kept")
     return joined.withColumn("fate", fate).drop("is_known", "copy")
+
+
+def _is_too_long() -> Column:
+    names = [is_longer(F.col(name), LONGEST_NAME) for name in _NAMES]
+    ids = [is_longer(F.col(name), LONGEST_ID) for name in _IDS]
+    return reduce(Column.__or__, [*names, *ids, are_longer(F.col("artist_mbids"))])
 
 
 def _trimmed(text: Column) -> Column:

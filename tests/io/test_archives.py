@@ -119,5 +119,6 @@ def test_a_name_that_is_both_file_and_folder_is_refused(tmp_path: Path) -> None:
 def test_the_stem_of_an_archive() -> None:
     assert archive_stem(Path("x-1.2.tar.zst")) == "x-1.2"
     assert archive_stem(Path("x.tar")) == "x"
-    assert archive_stem(Path("x.zip")) is None
+    assert archive_stem(Path("x.zip")) == archive_stem(Path("x.ZIP")) == "x"
+    assert archive_stem(Path("x.rar")) is None
     assert archive_stem(Path(".tar")) is None
