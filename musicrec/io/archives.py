@@ -179,9 +179,7 @@ def _unpack(archive: Path, opener: Callable[[Path], IO[bytes]], folder: Path) ->
                     written.take_member()
                     path = _path(archive, member.name, folder)
                     if not (member.isdir() or member.isreg()):
-                        raise InputError(
-                            _member(archive, member.name), _KINDS, "a link, device or other special member"
-                        )
+                        raise InputError(_member(archive, member.name), *_KINDS)
                     # A sparse file is longer than what the archive holds of it.
                     _write(archive, path, tar.extractfile(member) if member.isreg() else None, written)
             while tail.read(_CHUNK):  # to the end, so that the checksum of a compressed stream is compared
@@ -202,9 +200,7 @@ def _unzip(archive: Path, folder: Path) -> None:
                 path = _path(archive, member.filename, folder)
                 kind = stat.S_IFMT(member.external_attr >> 16)
                 if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-                    raise InputError(
-                        _member(archive, member.filename), _KINDS, "a link, device or other special member"
-                    )
+                    raise InputError(_member(archive, member.filename), *_KINDS)
                 if member.flag_bits & 1:
                     raise InputError(_member(archive, member.filename), "a file without a password", "an encrypted one")
                 _write(archive, path, None if member.is_dir() else packed.open(member), room)

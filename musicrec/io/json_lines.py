@@ -112,7 +112,7 @@ def check_file(path: Path, shown: Path | None = None) -> bool:
         if found is not None:
             return True
         first = first or record
-    if first is None or first == "[]":
+    if first is None or re.fullmatch(r"\[\s*\]", first):
         return False
     raise InputError(shown or path, "a JSON object on each line", f"none; the first line is {first[:60]!r}")
 
@@ -199,7 +199,8 @@ def _skip(text: str, at: int, also: str) -> int:
 
 def _one_line(text: str) -> str:
     # No string of JSON holds a line break.
-    return re.sub(r"[\r\n]+[ \t]*", " ", text.strip(_BLANK + ","))
+    kept = text.strip(_BLANK)
+    return re.sub(r"[\r\n]+[ \t]*", " ", kept.rstrip(_BLANK + ",") or kept)
 
 
 def _may_be_several(text: Column) -> Column:

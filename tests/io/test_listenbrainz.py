@@ -164,13 +164,6 @@ def test_a_column_of_another_type_is_named(tmp_path: Path, column: str, values: 
         check_dumps(found(tmp_path, folder))
 
 
-def test_times_in_nanoseconds_that_spark_cannot_read_are_refused(tmp_path: Path) -> None:
-    folder = write_spark_dump(tmp_path / "d", [listen()])
-    pq.write_table(pq.read_table(folder / "0.parquet"), folder / "0.parquet", version="2.6")
-    with pytest.raises(InputError, match=r"listened_at as INT96.*nanoseconds"):
-        check_dumps(found(tmp_path, folder))
-
-
 def test_a_json_file_without_a_single_listen(tmp_path: Path) -> None:
     folder = write_json_dump(tmp_path / "d", ["<html>", "[1]"])
     with pytest.raises(InputError, match=r"8\.listens: expected a JSON object on each line, .*'<html>"):
