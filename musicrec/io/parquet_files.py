@@ -98,10 +98,11 @@ def _as_bytes(kind: pa.DataType) -> pa.DataType:
 
 
 def _flat(value: Any) -> Any:
-    """The lowest elements of lists of lists; a null list stays null."""
+    """The lowest elements of lists of lists, without nulls; a null list stays null."""
     if not isinstance(value, list):
         return value
-    return [x for part in value for x in (_flat(part) or () if isinstance(part, list) else (part,))]
+    parts = [part for part in value if part is not None]
+    return [x for part in parts for x in (_flat(part) if isinstance(part, list) else (part,))]
 
 
 def unpacked(kind: pa.DataType) -> pa.DataType:
