@@ -208,7 +208,10 @@ def _marked_time(folder: Path, marker: str) -> datetime | None:
         time = datetime.fromisoformat(text)
     except ValueError as error:
         raise InputError(places[0], "a time such as 2021-08-07 00:00:00.000000", repr(text[:60])) from error
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    try:
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except OverflowError:  # by its zone it is before the year 1 or after 9999
+        return time.replace(tzinfo=UTC)
 
 
 def _named_time(name: str) -> datetime | None:
