@@ -78,8 +78,13 @@ BAD: list[dict[str, Any] | str] = [
     said("1", 2, recording_msid="m"),
     said("1", 1, artist_name="x"),
     {"user_id": "1", "score": 1, "recording_msid": "m", "created": "soon"},
+    {"user_id": "1", "score": 1, "recording_msid": "m", "created": 253402300799},
+    {"user_id": "1", "score": 1, "recording_msid": "m", "created": 1627819200000},
+    {"user_id": "1", "score": 1, "recording_msid": "m", "created": -1},
+    {"user_id": "1", "score": 1, "recording_msid": "m"},
 ]
-REASONS = ["bad_score", "bad_score", "malformed", "missing_item", "missing_time", "missing_user"]
+OF_TIME = ["bad_time", "in_future", "missing_time", "time_in_milliseconds", "too_early"]
+REASONS = sorted(["bad_score", "bad_score", "malformed", "missing_item", "missing_user", *OF_TIME])
 
 
 def plays() -> Rows:
