@@ -145,6 +145,7 @@ def _read_alike(
         name: F.col(source[name]).cast(kind) if source[name] in names else F.lit(None).cast(kind)
         for name, kind in RAW_COLUMNS.items()
     }
+    values["stamp"] = F.lit(None).cast("double")
     values["malformed"] = F.lit(False)
     values["file"] = label(F.col("_metadata.file_path"))
     values["row"] = F.to_json(F.struct(*known), {"ignoreNullFields": "false"})

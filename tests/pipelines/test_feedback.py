@@ -119,7 +119,7 @@ class Night:
 
     def run(self, steps: list[str], *more: str) -> None:
         told = (*self.overrides, "sources.tracks=", f"sources.feedback={self.sources}", *more)
-        run_steps(steps, ROOT / "conf" / "local.toml", None, told, False)
+        run_steps(steps, ROOT / "conf" / "local.toml", str(DAY), told, False)
 
     def rows(self, table: str) -> Rows:
         return DeltaTable(self.lakehouse.location(table)).to_pyarrow_table().to_pylist()
