@@ -123,7 +123,7 @@ def run_steps(
         for step in steps:
             lakehouse = Lakehouse(spark, config.lakehouse.root, config.lakehouse.catalog)
             if step not in INGEST and day is None:
-                day = newest_day(lakehouse)
+                day = newest_day(lakehouse, config.listens)
             run = Run(lakehouse, run_id, step, now, config.seed, log, None if step in INGEST else day)
             done.append(_run_step(run, config, sources, force))
         if report:

@@ -11,9 +11,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
@@ -22,7 +22,7 @@ from musicrec.errors import InputError
 from musicrec.io import json_lines, listenbrainz_json, listenbrainz_parquet
 from musicrec.io.archives import ARCHIVES, archive_stem, extract
 from musicrec.io.dump_files import data_files, is_data_file, is_dump, is_json
-from musicrec.io.listenbrainz_parquet import CURRENT, midnight
+from musicrec.io.listenbrainz_parquet import CURRENT
 from musicrec.io.local_files import SourceFiles, shown
 
 JSON = "json"
@@ -45,7 +45,7 @@ class Dump:
     name : of its folder or archive.
     format : `parquet`, `parquet-older` or `json`.
     kind : `full` or `incremental`.
-    started_at, ended_at : the period it covers, UTC.
+    started_at, ended_at : the period it covers, UTC, as it says itself; None where it does not.
     files : its data files in order.
     staging : folder for what has to be read in place of a file.
     user : whose listens they are where a line does not say; only of a user's export.
@@ -56,7 +56,7 @@ class Dump:
     format: str
     kind: str
     started_at: datetime | None
-    ended_at: datetime
+    ended_at: datetime | None
     folder: Path
     files: tuple[Path, ...]
     staging: Path
@@ -64,7 +64,7 @@ class Dump:
 
 
 def find_dumps(sources: Sequence[str], staging: Path) -> list[Dump]:
-    """The dumps of `sources`, each once, in order of their end.
+    """The dumps of `sources`, each once, in order of their end; those that say none come last.
 
     Parameters
     ----------
@@ -89,7 +89,13 @@ def find_dumps(sources: Sequence[str], staging: Path) -> list[Dump]:
             raise InputError(source, "a dump (parquet or .listens files, or archives of them)", "none")
         for dump in dumps:
             found.setdefault(dump.source_id, dump)
-    return sorted(found.values(), key=lambda d: (d.ended_at, d.kind != "full", d.source_id))
+    return in_order(found.values())
+
+
+def in_order(dumps: Iterable[Dump]) -> list[Dump]:
+    """By their end, where they say one, a full dump before the increments."""
+    never = datetime.max.replace(tzinfo=UTC)
+    return sorted(dumps, key=lambda dump: (dump.ended_at or never, dump.kind != "full", dump.source_id))
 
 
 def check_dumps(dumps: Sequence[Dump]) -> dict[str, int]:
@@ -184,11 +190,6 @@ def _describe(folder: Path, name: str, files: list[Path], staging: Path) -> Dump
     user = listenbrainz_json.user_of(folder) if form == JSON else None
     started_at = _marked_time(folder, "START_TIMESTAMP")
     ended_at = _marked_time(folder, "END_TIMESTAMP") or _marked_time(folder, "TIMESTAMP") or _named_time(name)
-    if ended_at is None:
-        if not files:
-            raise InputError(folder, "parquet or .listens files", "none")
-        last = listenbrainz_json.newest(files) if form == JSON else listenbrainz_parquet.newest(files, form)
-        ended_at = midnight(last + timedelta(days=1))
     kind = "incremental" if "incremental" in name else "full"
     source_id = _source_id(folder, files, form, ended_at, user)
     return Dump(source_id, shown(name), form, kind, started_at, ended_at, folder, tuple(files), staging, user)
@@ -224,9 +225,9 @@ def _named_time(name: str) -> datetime | None:
         raise InputError(name, "a name with a time such as 20210807-000000", "-".join(found.groups())) from error
 
 
-def _source_id(folder: Path, files: Sequence[Path], form: str, ended_at: datetime, user: str | None) -> str:
+def _source_id(folder: Path, files: Sequence[Path], form: str, ended_at: datetime | None, user: str | None) -> str:
     sizes = [(path.relative_to(folder).as_posix(), path.stat().st_size) for path in files]
-    facts = [form, ended_at.isoformat(), sizes, *([user] if user else [])]
+    facts = [form, ended_at.isoformat() if ended_at else None, sizes, *([user] if user else [])]
     digest = hashlib.sha256(json.dumps(facts).encode())
     if sum(size for _, size in sizes) <= _HASHED_WHOLE_BYTES:
         for path in files:

@@ -8,17 +8,16 @@ Clients fill track_metadata.additional_info as they like, so nothing there is tr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import UTC, date, datetime
 from pathlib import Path
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from musicrec.errors import InputError
-from musicrec.io.json_lines import as_object, objects_of, read_records
+from musicrec.io.json_lines import as_object, read_records
 from musicrec.io.local_files import SourceFiles
 from musicrec.transforms.listens import RAW_COLUMNS
+from musicrec.transforms.times import instant_of, stamp_of
 
 # All leaves are text: from_json keeps a number or an object as its text, and clients send either.
 _SCHEMA = """
@@ -34,18 +33,7 @@ _SCHEMA = """
 # Whose listens an export holds, and its files that hold none.
 USER = "user.json"
 OTHERS = (USER, "feedback.jsonl", "pinned_recording.jsonl")
-_YEAR_9999 = 253_402_300_799  # in seconds; a time beyond it is no time in seconds
 _LONGEST_MS = 10**15
-
-
-def newest(paths: Sequence[Path]) -> date:
-    """The day (UTC) of the newest listen; reads every line."""
-    times = [
-        time for path in paths for _, parsed in objects_of(path) if parsed and (time := _seconds(parsed)) is not None
-    ]
-    if not times:
-        raise InputError(paths[0].parent, "at least one listen with a time", "none")
-    return datetime.fromtimestamp(max(times), UTC).date()
 
 
 def read_json(spark: SparkSession, files: SourceFiles, user: str | None) -> DataFrame:
@@ -81,9 +69,12 @@ def user_of(folder: Path) -> str | None:
 
 def _columns(user: str | None) -> dict[str, Column]:
     track, info, mapping = "j.track_metadata", "j.track_metadata.additional_info", "j.track_metadata.mbid_mapping"
+    times = ("j.timestamp", "j.listened_at")
+    at = F.coalesce(*[instant_of(F.col(name)) for name in times])
     return {
         "user_id": F.coalesce(_filled("j.user_id"), _filled("j.user_name"), F.lit(user)),
-        "listened_at": F.coalesce(_instant("j.timestamp"), _instant("j.listened_at")),
+        "listened_at": at,
+        "stamp": F.when(at.isNull(), F.coalesce(*[stamp_of(F.col(name)) for name in times])),
         "recording_msid": F.coalesce(
             *[_filled(f"{place}.recording_msid") for place in ("j", "j.track_metadata", info)]
         ),
@@ -105,16 +96,6 @@ def _filled(name: str) -> Column:
     return F.when(F.trim(name) != "", F.trim(name))
 
 
-def _instant(name: str) -> Column:
-    """Seconds since 1970, as a number or its text; else a date and time in UTC."""
-    seconds = F.col(name).try_cast("double")
-    is_time = seconds.between(-_YEAR_9999, _YEAR_9999)
-    return F.coalesce(
-        F.timestamp_seconds(F.when(is_time, F.floor(seconds))),
-        F.when(seconds.isNull(), F.try_to_timestamp(F.col(name))),
-    )
-
-
 def _milliseconds(name: str, factor: int) -> Column:
     value = F.col(name).try_cast("double") * factor
     return F.when(value.between(-_LONGEST_MS, _LONGEST_MS), F.round(value)).cast("bigint")
@@ -126,11 +107,3 @@ def _list(name: str) -> Column:
     plain = F.when(~F.col(name).startswith("["), F.split(F.col(name), r"\s*,\s*"))
     values = F.filter(F.coalesce(parsed, plain), lambda x: x != "")
     return F.when(F.size(values) > 0, values)
-
-
-def _seconds(listen: dict[str, object]) -> float | None:
-    try:
-        seconds = float(str(listen.get("timestamp") or listen.get("listened_at")))
-    except ValueError:
-        return None
-    return seconds if abs(seconds) <= _YEAR_9999 else None

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, date, datetime, time
 from functools import partial, reduce
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pyarrow.types as pt
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql.types import LongType, StructField, StructType
 
 from musicrec.errors import InputError
 from musicrec.io.local_files import SourceFiles, spark_reader
 from musicrec.io.parquet_files import (
-    as_text,
     batches_of,
     columns_of,
     element_of,
@@ -28,6 +28,7 @@ from musicrec.io.parquet_files import (
     unpacked,
 )
 from musicrec.transforms.listens import RAW_COLUMNS
+from musicrec.transforms.times import instant_of, stamp_of
 
 CURRENT, OLDER = "parquet", "parquet-older"
 
@@ -111,59 +112,64 @@ def check_file(path: Path, layout_name: str) -> int:
     return int(file.metadata.num_rows)
 
 
-def newest(paths: Sequence[Path], layout_name: str) -> date:
-    """The day (UTC) of the newest listen; reads one column of every file."""
-    column = "listened_at" if layout_name == CURRENT else "date"
-    days = []
-    for path in paths:
-        check_file(path, layout_name)
-        file = open_file(path)
-        own = columns_of(path, file.schema_arrow.names, [column])[column]
-        for batch in batches_of(path, file, [own]):
-            text = pc.max(as_text(batch.column(0))).as_py()
-            if text is not None:
-                days.append((text[:10], path))
-    if not days:
-        raise InputError(paths[0].parent, "at least one listen with a time", "none")
-    last, path = max(days)
-    try:
-        return date.fromisoformat(last)
-    except ValueError as error:
-        raise InputError(path, "dates such as 2021-08-07", repr(last)) from error
-
-
 def read_current(spark: SparkSession, paths: Sequence[Path], files: SourceFiles) -> DataFrame:
     """The files of today's layout as `RAW_COLUMNS`: by Spark, those that Spark has no types for by pyarrow.
 
-    INT96 times are instants in UTC.
+    Times, INT96 ones too, are instants in UTC.
     """
     groups: dict[tuple[str, ...], list[str]] = defaultdict(list)
     by_arrow: list[str] = []
     for path, given in zip(paths, files.paths, strict=True):
         file = open_file(path)
         if is_for_spark(file):
-            kinds = tuple(sorted(f"{f.name} {f.type}" for f in file.schema_arrow if not pt.is_null(f.type)))
-            groups[kinds].append(given)
+            kinds = sorted(f"{f.name} {f.type}" for f in file.schema_arrow if not pt.is_null(f.type))
+            groups[_time_unit(path, file), *kinds].append(given)
         else:
             by_arrow.append(given)
-    parts = [_read_alike(spark, given, files) for _, given in sorted(groups.items())]
+    parts = [_read_alike(spark, given, files, kinds[0]) for kinds, given in sorted(groups.items())]
     if by_arrow:
-        text = _read_text(spark, by_arrow, _CURRENT_COLUMNS)
-        stamp = F.try_to_timestamp(F.col("listened_at"))
-        parts.append(_as_raw(text, {c: c for c in _CURRENT_COLUMNS}, stamp, _CURRENT_COLUMNS, files))
+        text, at = _read_text(spark, by_arrow, _CURRENT_COLUMNS), F.col("listened_at")
+        times = {"listened_at": instant_of(at), "stamp": stamp_of(at)}
+        parts.append(_as_raw(text, {c: c for c in _CURRENT_COLUMNS}, times, _CURRENT_COLUMNS, files))
     return reduce(DataFrame.unionByName, parts)
 
 
-def _read_alike(spark: SparkSession, given: Sequence[str], files: SourceFiles) -> DataFrame:
+def _read_alike(spark: SparkSession, given: Sequence[str], files: SourceFiles, unit: str) -> DataFrame:
     """Files whose columns are the same. A column of nothing but nulls, which has no type, is not read."""
-    df = spark_reader(spark).parquet(*given)
     path = files.behind[given[0]]
     schema = open_file(path).schema_arrow
     known = [field.name for field in schema if not pt.is_null(field.type)]
     names = columns_of(path, known, _CURRENT_COLUMNS)
-    return _as_raw(
-        df.withColumn(_URL, F.col("_metadata.file_path")), names, _column(names["listened_at"]), known, files
-    )
+    at = names["listened_at"]
+    df = spark_reader(spark).parquet(*given)
+    if unit == "milliseconds":
+        # As Spark would read them, one that is too large for microseconds ends the job.
+        counted = [StructField(f.name, LongType()) if f.name == at else f for f in df.schema]
+        df = spark_reader(spark).schema(StructType(counted)).parquet(*given)
+    if unit in _IN_MICROS:
+        df = df.withColumn(at, F.expr(_IN_MICROS[unit].format(f"`{at}`")))
+    times = {"listened_at": _column(at), "stamp": F.lit(None)}
+    return _as_raw(df.withColumn(_URL, F.col("_metadata.file_path")), names, times, known, files)
+
+
+# Counts as instants: INT64 nanoseconds are read as numbers (`musicrec.spark`). What is beyond the instants that
+# Spark has becomes the last or the first of them.
+_IN_MICROS = {
+    "milliseconds": "timestamp_millis(greatest(least({0}, 9223372036854775), -9223372036854775))",
+    "nanoseconds": "timestamp_micros({0} div 1000)",
+}
+
+
+def _time_unit(path: Path, file: pq.ParquetFile) -> str:
+    """What `listened_at` counts in: `milliseconds`, `microseconds`, `nanoseconds` or `INT96`.
+
+    By the parquet type: the Arrow type beside it can be another.
+    """
+    own = columns_of(path, file.schema_arrow.names, ["listened_at"])["listened_at"]
+    column = next(c for c in (file.schema.column(i) for i in range(len(file.schema))) if c.path == own)
+    if column.physical_type == "INT96":
+        return "INT96"
+    return str(json.loads(column.logical_type.to_json())["timeUnit"])
 
 
 def read_older(spark: SparkSession, paths: Sequence[Path], files: SourceFiles) -> DataFrame:
@@ -171,10 +177,13 @@ def read_older(spark: SparkSession, paths: Sequence[Path], files: SourceFiles) -
 
     Read by pyarrow on the workers: Spark has no type for a parquet TIME.
     """
-    text = _read_text(spark, files.paths, _OLDER_COLUMNS)
-    stamp = F.concat_ws(" ", F.substring("date", 1, 10), F.coalesce("time", F.lit("")))
+    df = _read_text(spark, files.paths, _OLDER_COLUMNS)
+    day, clock = (F.trim(F.col(name)) for name in ("date", "time"))
+    is_given = (day != "") & (clock != "")
+    # Without a day or a clock time there is no time: midnight, or the day of the run, would be made up.
+    text = F.when(is_given, F.concat_ws(" ", F.substring(day, 1, 10), clock))
     names = {name: name for name in ("user_id", "artist_name", "recording_name", "release_name")}
-    return _as_raw(text, names, F.try_to_timestamp(stamp), _OLDER_COLUMNS, files)
+    return _as_raw(df, names, {"listened_at": instant_of(text), "stamp": stamp_of(text)}, _OLDER_COLUMNS, files)
 
 
 _URL = "musicrec file"
@@ -184,15 +193,15 @@ _MBIDS = "artist_credit_mbids"
 
 
 def _as_raw(
-    df: DataFrame, names: Mapping[str, str], listened_at: Column, shown: Sequence[str], files: SourceFiles
+    df: DataFrame, names: Mapping[str, str], times: Mapping[str, Column], shown: Sequence[str], files: SourceFiles
 ) -> DataFrame:
-    """`RAW_COLUMNS` of columns that a file calls `names`; the row as received are the columns `shown`."""
+    """`RAW_COLUMNS` of columns that a file calls `names`, and of `times`; the row as received are those `shown`."""
     source = {name: name for name in RAW_COLUMNS} | {"artist_mbids": _MBIDS}
     values = {
         name: _column(names[source[name]]).cast(kind) if source[name] in names else F.lit(None).cast(kind)
         for name, kind in RAW_COLUMNS.items()
     }
-    values["listened_at"] = listened_at.cast("timestamp")
+    values |= {name: value.cast(RAW_COLUMNS[name]) for name, value in times.items()}
     values["malformed"] = F.lit(False)
     texts = [~F.is_valid_utf8(values[name]) for name, kind in RAW_COLUMNS.items() if kind == "string" and name in names]
     lists = [F.exists(values["artist_mbids"], lambda x: ~F.is_valid_utf8(x))]
@@ -223,8 +232,3 @@ def _texts_of(columns: Sequence[str], batches: Iterable[pa.RecordBatch]) -> Iter
             for rows in batches_of(path, file, list(there.values())):
                 texts = [text_column(rows, there.get(name), name == _MBIDS) for name in columns]
                 yield pa.RecordBatch.from_arrays([*texts, pa.array([given] * len(rows), pa.string())], [*columns, _URL])
-
-
-def midnight(day: date) -> datetime:
-    """The start of a day in UTC."""
-    return datetime.combine(day, time(), UTC)

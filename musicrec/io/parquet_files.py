@@ -64,7 +64,7 @@ def is_for_spark(file: pq.ParquetFile) -> bool:
     """Whether Spark reads all columns as they are meant; it takes names that differ in case only for one."""
     schema = file.schema_arrow
     lowered = [name.lower() for name in schema.names]
-    return len(set(lowered)) == len(lowered) and not _is_nanoseconds(file) and all(map(_is_sparks, schema.types))
+    return len(set(lowered)) == len(lowered) and all(map(_is_sparks, schema.types))
 
 
 def text_column(rows: pa.RecordBatch, name: str | None, is_list: bool) -> pa.Array:
@@ -85,7 +85,9 @@ def as_text(column: pa.Array) -> pa.Array:
     if pt.is_dictionary(column.type):
         column = column.dictionary_decode()
     if pt.is_timestamp(column.type):
-        column = column.cast(pa.timestamp("us"), safe=False)
+        # Instants with a zone as that in UTC; no text of nanoseconds is a time to Spark.
+        unit = "us" if column.type.unit == "ns" else column.type.unit
+        column = column.cast(pa.timestamp(unit), safe=False)
     return column.cast(options=_options(pa.string()))
 
 
@@ -130,12 +132,6 @@ def _is_sparks(kind: pa.DataType) -> bool:
         return element_of(kind) == unpacked(kind.value_type) and _is_sparks(kind.value_type)
     simple = (pt.is_integer, pt.is_floating, pt.is_boolean, pt.is_null, pt.is_date, pt.is_decimal, pt.is_timestamp)
     return is_text(kind) or any(is_kind(kind) for is_kind in simple)
-
-
-def _is_nanoseconds(file: pq.ParquetFile) -> bool:
-    """Whether a column holds times in nanoseconds, other than as INT96."""
-    columns = [file.schema.column(i) for i in range(len(file.schema))]
-    return any(c.physical_type == "INT64" and "timeUnit=nanoseconds" in str(c.logical_type) for c in columns)
 
 
 def _first_line(error: Exception) -> str:
