@@ -13,6 +13,7 @@ from pyspark.sql.types import ArrayType, StringType
 
 from musicrec.schemas import AUDIO_FEATURES, TABLES
 from musicrec.transforms.ids import listener_column, spotify_column
+from musicrec.transforms.text import trimmed
 
 # The columns that the CSV reader adds; the rest is the file's own text.
 _CORRUPT, _FILE, _SOURCE_ID = "_corrupt_record", "_file", "_source_id"
@@ -130,8 +131,8 @@ def _track_reason(fields: Mapping[str, Column], present: list[str]) -> Column:
 
 
 def _text(name: str) -> Column:
-    """A field's text, trimmed; null where there is none."""
-    return F.nullif(F.trim(F.col(f"`{name}`")), F.lit(""))
+    """A field's text, trimmed; null where it shows nothing."""
+    return trimmed(F.col(f"`{name}`"))
 
 
 def _id(name: str) -> Column:

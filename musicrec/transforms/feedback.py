@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 
 from musicrec.transforms.ids import mbid_column, mbids_column, mbids_of_list, msid_column
 from musicrec.transforms.interactions import InteractionParams, ItemKind, weight_of_one_play
-from musicrec.transforms.text import artist_key_column
+from musicrec.transforms.text import artist_key_column, trimmed
 
 # `malformed`: the line could not be parsed at all; `file`: where it stood; `row`: the line as received.
 RAW_COLUMNS = {
@@ -55,7 +55,9 @@ def judge(raw: DataFrame) -> DataFrame:
     `item_kind` is `recording`, `artist`, or `user` for a line that says whose name a name is. A recording's score is
     1, -1 or 0; an artist is blocked by -1, which may be left out, and allowed again by 0.
     """
-    texts = {name: _filled(name) for name in ("user_id", "user_name", "artist_name", "score", "feedback", "created")}
+    texts = {
+        name: trimmed(F.col(name)) for name in ("user_id", "user_name", "artist_name", "score", "feedback", "created")
+    }
     ids = {
         "recording_msid": F.lower(msid_column(F.col("recording_msid"))),
         "recording_mbid": mbid_column(F.col("recording_mbid")),
@@ -171,10 +173,6 @@ def add_loved(pairs: DataFrame, feedback: DataFrame, params: InteractionParams) 
         F.lit(round(params.love_weight * weight_of_one_play(params.confidence), 9)).alias("weight"),
     )
     return heard.unionByName(told)
-
-
-def _filled(name: str) -> Column:
-    return F.when(F.trim(name) != "", F.trim(name))
 
 
 def _score(kind: Column) -> Column:

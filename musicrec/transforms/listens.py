@@ -12,8 +12,8 @@ from pyspark.sql import functions as F
 
 from musicrec.params import Params
 from musicrec.schemas import TABLES
-from musicrec.transforms.folding import BLANK, BLANKS
 from musicrec.transforms.ids import mbid_column, mbids_of_list, msid_column
+from musicrec.transforms.text import trimmed
 
 KEY = TABLES["bronze.listens"].key
 
@@ -67,7 +67,7 @@ def tidy(raw: DataFrame) -> DataFrame:
 
     A row without a recording_msid gets a stable one of its names.
     """
-    values = {name: _trimmed(F.col(name)) for name in _TEXTS} | {
+    values = {name: trimmed(F.col(name)) for name in _TEXTS} | {
         "recording_msid": msid_column(F.col("recording_msid")),
         "recording_mbid": mbid_column(F.col("recording_mbid")),
         "release_mbid": mbid_column(F.col("release_mbid"), "release"),
@@ -156,9 +156,3 @@ def add_fate(numbered: DataFrame, known: DataFrame) -> DataFrame:
     is_duplicate = (F.col("copy") > 1) | F.coalesce("is_known", F.lit(False))
     fate = F.when(F.col("reason").isNotNull(), "quarantined").when(is_duplicate, "duplicate").otherwise("kept")
     return joined.withColumn("fate", fate).drop("is_known", "copy")
-
-
-def _trimmed(text: Column) -> Column:
-    # Nearly all texts begin and end with a plain letter; to look for every blank takes ten times as long.
-    is_plain = F.ascii(text).between(33, 126) & F.ascii(F.right(text, F.lit(1))).between(33, 126)
-    return F.when(is_plain, text).when(~text.rlike(BLANK), F.trim(text, F.lit(BLANKS)))
