@@ -63,16 +63,19 @@ def show(user_id: str, config: Path, root: str | None, shelf: str, as_of: str | 
 @click.option("--root", help="The lakehouse's root, in place of the configuration's.")
 @click.option("-n", type=click.IntRange(min=1), default=20, show_default=True, help="At most this many.")
 def fold_in(items: tuple[str, ...], user: str | None, config: Path, root: str | None, n: int) -> None:
-    """Print a list for a listener who played the items, without training: ALS's vector for these plays, scored now."""
+    """Print a list for a listener who played the items, without training: ALS's vector for these plays, scored now.
+
+    An ITEM_ID is one of silver.item_index, with colons or without (h:1f..., m:a,b), or an MBID in any of its forms.
+    """
 
     def work() -> None:
         if bool(items) == bool(user):
             raise InputError("musicrec fold-in", "items or --user", "both" if items else "neither")
         settings = load_config(config)
         where, kind = root or settings.lakehouse.root, settings.recommend.item
-        plays = read_plays(where, kind, user) if user else parse_plays(items)
         began = time.perf_counter()
         lists = ListenerLists(where, kind, settings.interactions.confidence)
+        plays = read_plays(where, kind, user) if user else lists.plays_of(items)
         loaded = time.perf_counter()
         offers = lists.recommend(plays, n)
         took = f"loaded in {loaded - began:.2f} s, answered in {(time.perf_counter() - loaded) * 1000:.1f} ms"
@@ -84,27 +87,6 @@ def fold_in(items: tuple[str, ...], user: str | None, config: Path, root: str | 
         Console(width=terminal_width(150), highlight=False, markup=False).print(grid)
 
     ended_with(work)
-
-
-def parse_plays(items: tuple[str, ...]) -> dict[str, float]:
-    """ITEM_ID or ITEM_ID:PLAYS, each, as item_id → plays.
-
-    Raises
-    ------
-    InputError : plays that are not a positive number.
-    """
-    plays: dict[str, float] = {}
-    for item in items:
-        name, colon, count = item.rpartition(":")
-        name = name if colon else item
-        try:
-            value = float(count) if colon else 1.0
-        except ValueError:
-            value = 0.0
-        if not name or not 0 < value < float("inf"):
-            raise InputError(f"the item {item}", "ITEM_ID or ITEM_ID:PLAYS with PLAYS above 0", item)
-        plays[name] = plays.get(name, 0.0) + value
-    return plays
 
 
 def read_recommendations(

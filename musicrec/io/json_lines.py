@@ -76,7 +76,8 @@ def read_records(spark: SparkSession, files: SourceFiles) -> DataFrame:
     several = F.when(_may_be_several(text) & ~F.col("undecoded"), text)
     found = pandas_udf(_split, "array<string>")(several)  # type: ignore[call-overload]
     split = known.withColumn("records", F.coalesce(found, F.array("value")))
-    return split.select(F.explode("records").alias("value"), "file", "undecoded")
+    text = F.explode("records").alias("value")
+    return split.select(text, "file", "undecoded").withColumn("value", F.make_valid_utf8("value"))
 
 
 def objects_of(path: Path) -> Iterator[tuple[str, dict[str, object] | None]]:

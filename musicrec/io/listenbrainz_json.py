@@ -16,6 +16,7 @@ from pyspark.sql import functions as F
 from musicrec.errors import InputError
 from musicrec.io.json_lines import as_object, read_records
 from musicrec.io.local_files import SourceFiles
+from musicrec.transforms.ids import listener_column, mbid_column, mbids_column, msid_column
 from musicrec.transforms.listens import RAW_COLUMNS
 from musicrec.transforms.times import instant_of, stamp_of
 
@@ -40,7 +41,8 @@ def read_json(spark: SparkSession, files: SourceFiles, user: str | None) -> Data
     """The records as `RAW_COLUMNS`.
 
     A user_name stands in for a missing user_id, `user` for both, listened_at for timestamp; MBIDs come from the
-    client's additional_info, else from mbid_mapping; the duration from duration_ms, else from duration in seconds.
+    client's additional_info, where that has any, else from mbid_mapping; the duration from duration_ms, else from
+    duration in seconds.
     """
     # Single quotes are no JSON: two objects in them could not be told apart from one.
     options = {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": "unreadable", "allowSingleQuotes": "false"}
@@ -69,21 +71,22 @@ def user_of(folder: Path) -> str | None:
 
 def _columns(user: str | None) -> dict[str, Column]:
     track, info, mapping = "j.track_metadata", "j.track_metadata.additional_info", "j.track_metadata.mbid_mapping"
+    given = (info, mapping)
     times = ("j.timestamp", "j.listened_at")
     at = F.coalesce(*[instant_of(F.col(name)) for name in times])
+    msids = [msid_column(F.col(f"{where}.recording_msid")) for where in ("j", track, info)]
     return {
-        "user_id": F.coalesce(_filled("j.user_id"), _filled("j.user_name"), F.lit(user)),
+        # A listener may be called "null"; an id is not.
+        "user_id": F.coalesce(listener_column(F.col("j.user_id")), _filled("j.user_name"), F.lit(user)),
         "listened_at": at,
         "stamp": F.when(at.isNull(), F.coalesce(*[stamp_of(F.col(name)) for name in times])),
-        "recording_msid": F.coalesce(
-            *[_filled(f"{place}.recording_msid") for place in ("j", "j.track_metadata", info)]
-        ),
+        "recording_msid": F.coalesce(*msids),
         "artist_name": F.col(f"{track}.artist_name"),
         "recording_name": F.col(f"{track}.track_name"),
         "release_name": F.col(f"{track}.release_name"),
-        "recording_mbid": F.coalesce(_filled(f"{info}.recording_mbid"), _filled(f"{mapping}.recording_mbid")),
-        "release_mbid": F.coalesce(_filled(f"{info}.release_mbid"), _filled(f"{mapping}.release_mbid")),
-        "artist_mbids": F.coalesce(_list(f"{info}.artist_mbids"), _list(f"{mapping}.artist_mbids")),
+        "recording_mbid": F.coalesce(*[mbid_column(F.col(f"{where}.recording_mbid")) for where in given]),
+        "release_mbid": F.coalesce(*[mbid_column(F.col(f"{where}.release_mbid"), "release") for where in given]),
+        "artist_mbids": F.coalesce(*[mbids_column(F.col(f"{where}.artist_mbids")) for where in given]),
         "duration_ms": F.coalesce(_milliseconds(f"{info}.duration_ms", 1), _milliseconds(f"{info}.duration", 1000)),
         "malformed": F.col("j").isNull() | (F.col("j.unreadable").isNotNull() & F.col(track).isNull()),
         "undecoded": F.col("undecoded"),
@@ -99,11 +102,3 @@ def _filled(name: str) -> Column:
 def _milliseconds(name: str, factor: int) -> Column:
     value = F.col(name).try_cast("double") * factor
     return F.when(value.between(-_LONGEST_MS, _LONGEST_MS), F.round(value)).cast("bigint")
-
-
-def _list(name: str) -> Column:
-    """A JSON list of text, or one text with commas; null where empty."""
-    parsed = F.when(F.col(name).startswith("["), F.from_json(name, "array<string>"))
-    plain = F.when(~F.col(name).startswith("["), F.split(F.col(name), r"\s*,\s*"))
-    values = F.filter(F.coalesce(parsed, plain), lambda x: x != "")
-    return F.when(F.size(values) > 0, values)

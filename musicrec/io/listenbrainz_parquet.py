@@ -27,6 +27,7 @@ from musicrec.io.parquet_files import (
     text_column,
     unpacked,
 )
+from musicrec.transforms.ids import listener_column
 from musicrec.transforms.listens import RAW_COLUMNS
 from musicrec.transforms.times import instant_of, stamp_of
 
@@ -203,9 +204,14 @@ def _as_raw(
     }
     values |= {name: value.cast(RAW_COLUMNS[name]) for name, value in times.items()}
     values["malformed"] = F.lit(False)
-    texts = [~F.is_valid_utf8(values[name]) for name, kind in RAW_COLUMNS.items() if kind == "string" and name in names]
-    lists = [F.exists(values["artist_mbids"], lambda x: ~F.is_valid_utf8(x))]
-    values["undecoded"] = reduce(Column.__or__, [F.coalesce(x, F.lit(False)) for x in (*texts, *lists)])
+    texts = [name for name, kind in RAW_COLUMNS.items() if kind == "string" and name in names]
+    faults = [~F.is_valid_utf8(values[name]) for name in texts]
+    faults.append(F.exists(values["artist_mbids"], lambda x: ~F.is_valid_utf8(x)))
+    values["undecoded"] = reduce(Column.__or__, [F.coalesce(fault, F.lit(False)) for fault in faults])
+    # What is not text cannot be given to Python, which looks for ids.
+    values |= {name: F.make_valid_utf8(values[name]) for name in texts}
+    values["artist_mbids"] = F.transform(values["artist_mbids"], lambda x: F.make_valid_utf8(x))
+    values["user_id"] = listener_column(values["user_id"])
     values["file"] = files.label(F.col(f"`{_URL}`"))
     values["row"] = F.to_json(F.struct(*map(_column, shown)), {"ignoreNullFields": "false"})
     return df.select([value.alias(name) for name, value in values.items()])

@@ -9,8 +9,9 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from musicrec.transforms.bounds import LONGEST_ID, LONGEST_NAME, is_longer, kept_text
+from musicrec.transforms.ids import mbid_column, mbids_column, mbids_of_list, msid_column
 from musicrec.transforms.interactions import InteractionParams, ItemKind, weight_of_one_play
-from musicrec.transforms.text import artist_key_column
+from musicrec.transforms.text import artist_key_column, trimmed
 from musicrec.transforms.times import TIME_REASONS, instant_of, stamp_of, time_faults
 
 # `malformed`: the line could not be parsed at all; `undecoded`: it holds bytes that are not UTF-8; `file`: where it
@@ -60,8 +61,15 @@ def judge(raw: DataFrame, now: datetime) -> DataFrame:
     1, -1 or 0; an artist is blocked by -1, which may be left out, and allowed again by 0. Nothing was said after
     `now`, the run's clock.
     """
-    texts = {name: _filled(name) for name in ("user_id", "user_name", "artist_name", "score", "feedback", "created")}
-    ids = {name: F.lower(_filled(name)) for name in ("recording_msid", "recording_mbid", "artist_mbid")}
+    texts = {
+        name: trimmed(F.col(name)) for name in ("user_id", "user_name", "artist_name", "score", "feedback", "created")
+    }
+    ids = {
+        "recording_msid": F.lower(msid_column(F.col("recording_msid"))),
+        "recording_mbid": mbid_column(F.col("recording_mbid")),
+        # A joint credit's MBIDs, with commas: all of its artists are meant.
+        "artist_mbid": F.array_join(mbids_column(F.col("artist_mbid")), ","),
+    }
     said = raw.withColumns({**texts, **ids})
     of_recording = F.coalesce("recording_msid", "recording_mbid").isNotNull()
     of_artist = F.coalesce("artist_mbid", "artist_name").isNotNull()
@@ -181,13 +189,9 @@ def add_loved(pairs: DataFrame, feedback: DataFrame, params: InteractionParams) 
 
 
 def _is_too_long() -> Column:
-    ids = ("user_id", "user_name", "recording_msid", "recording_mbid", "artist_mbid")
-    checked = [is_longer(F.col(name), LONGEST_ID) for name in ids]
-    return reduce(Column.__or__, [*checked, is_longer(F.col("artist_name"), LONGEST_NAME)])
-
-
-def _filled(name: str) -> Column:
-    return F.when(F.trim(name) != "", F.trim(name))
+    bounds = dict.fromkeys(("user_id", "user_name", "recording_msid", "recording_mbid"), LONGEST_ID)
+    bounds |= dict.fromkeys(("artist_mbid", "artist_name"), LONGEST_NAME)
+    return reduce(Column.__or__, [is_longer(F.col(name), longest) for name, longest in bounds.items()])
 
 
 def _score(kind: Column) -> Column:
@@ -218,7 +222,12 @@ def _with_listener(statements: DataFrame, user_index: DataFrame) -> DataFrame:
 
 
 def _recordings(who: DataFrame, listens: DataFrame) -> DataFrame:
-    said = who.where(F.col("item_kind") == "recording")
+    # Statements that were taken in by an earlier version hold ids as they came.
+    ids = {
+        "recording_msid": F.lower(msid_column(F.col("recording_msid"))),
+        "recording_mbid": mbid_column(F.col("recording_mbid")),
+    }
+    said = who.where(F.col("item_kind") == "recording").withColumns(ids)
     msids = said.select(F.col("recording_msid").alias("msid")).distinct()
     met = listens.select(F.lower("recording_msid").alias("msid"), "recording_id")
     met = met.join(F.broadcast(msids), "msid", "left_semi").distinct()
@@ -231,11 +240,10 @@ def _recordings(who: DataFrame, listens: DataFrame) -> DataFrame:
 def _artists(who: DataFrame, spellings: DataFrame) -> DataFrame:
     said = who.where(F.col("item_kind") == "artist")
     by_key = spellings.select("artist_key", "artist_id").distinct()
-    by_mbid = spellings.select(F.explode("artist_mbids").alias("mbid"), "artist_id")
-    by_mbid = by_mbid.select(F.lower("mbid").alias("mbid"), "artist_id").distinct()
+    by_mbid = spellings.select(F.explode(mbids_of_list(F.col("artist_mbids"))).alias("mbid"), "artist_id").distinct()
     spelt = said.where("artist_name IS NOT NULL").withColumn("artist_key", artist_key_column(F.col("artist_name")))
     of_name = spelt.where("artist_key != ''").join(by_key, "artist_key", "inner")
-    of_mbid = said.join(by_mbid, F.col("artist_mbid") == F.col("mbid"), "inner")
+    of_mbid = said.withColumn("mbid", F.explode(mbids_column(F.col("artist_mbid")))).join(by_mbid, "mbid", "inner")
     found = of_name.select(*_NAMED, "artist_id").unionByName(of_mbid.select(*_NAMED, "artist_id"))
     return found.select(*_NAMED, F.col("artist_id").alias("item_id"))
 

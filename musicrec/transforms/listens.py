@@ -5,7 +5,6 @@ Every reader of listens gives the columns of `RAW_COLUMNS`; from there on all fo
 
 from __future__ import annotations
 
-import sys
 from datetime import date, datetime, timedelta
 from functools import reduce
 
@@ -16,6 +15,8 @@ from pyspark.sql import functions as F
 from musicrec.params import Params
 from musicrec.schemas import TABLES
 from musicrec.transforms.bounds import LONGEST_ID, LONGEST_NAME, are_longer, is_longer, kept_text
+from musicrec.transforms.ids import mbid_column, mbids_of_list, msid_column
+from musicrec.transforms.text import trimmed
 from musicrec.transforms.times import TIME_REASONS, midnight, time_faults
 
 KEY = TABLES["bronze.listens"].key
@@ -52,12 +53,9 @@ REASONS = (
     "negative_duration",
 )
 
-# All that Unicode calls white space, and the invisible marks that files are sprinkled with.
-BLANKS = "".join(c for c in map(chr, range(sys.maxunicode + 1)) if c.isspace()) + "\u200b\ufeff\u0000"
-
 _NAMES = ("artist_name", "recording_name", "release_name")
 _IDS = ("user_id", "recording_msid", "recording_mbid", "release_mbid")
-_TEXTS = (*_NAMES, *_IDS)
+_TEXTS = ("user_id", *_NAMES)
 
 
 class ListenRules(Params):
@@ -78,9 +76,17 @@ class ListenRules(Params):
 
 
 def tidy(raw: DataFrame) -> DataFrame:
-    """Trim the texts, make blank ones null, and give a row without a recording_msid a stable one of its names."""
-    texts = {name: _trimmed(F.col(name)) for name in _TEXTS}
-    return raw.withColumns(texts).withColumn("recording_msid", F.coalesce("recording_msid", derived_msid()))
+    """Trim the texts, make blank ones null, bring ids to one form or null, and derive the recording_msid of a row.
+
+    A row without a recording_msid gets a stable one of its names.
+    """
+    values = {name: trimmed(F.col(name)) for name in _TEXTS} | {
+        "recording_msid": msid_column(F.col("recording_msid")),
+        "recording_mbid": mbid_column(F.col("recording_mbid")),
+        "release_mbid": mbid_column(F.col("release_mbid"), "release"),
+        "artist_mbids": mbids_of_list(F.col("artist_mbids")),
+    }
+    return raw.withColumns(values).withColumn("recording_msid", F.coalesce("recording_msid", derived_msid()))
 
 
 def derived_msid() -> Column:
@@ -179,10 +185,3 @@ def _is_too_long() -> Column:
     names = [is_longer(F.col(name), LONGEST_NAME) for name in _NAMES]
     ids = [is_longer(F.col(name), LONGEST_ID) for name in _IDS]
     return reduce(Column.__or__, [*names, *ids, are_longer(F.col("artist_mbids"))])
-
-
-def _trimmed(text: Column) -> Column:
-    # Nearly all texts begin and end with a plain letter; to look for every blank takes ten times as long.
-    is_plain = F.ascii(text).between(33, 126) & F.ascii(F.right(text, F.lit(1))).between(33, 126)
-    trimmed = F.trim(text, F.lit(BLANKS))
-    return F.when(is_plain, text).when(trimmed != "", trimmed)
