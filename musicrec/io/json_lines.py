@@ -119,7 +119,7 @@ def check_file(path: Path, shown: Path | None = None) -> bool:
 
 
 def stage_documents(files: Sequence[Path], staging: Path) -> Mapping[Path, Path]:
-    """Of the files that are documents over many lines: a copy below `staging` with a record on each line.
+    """Of the files that are documents over many lines: a copy in `staging`, their own folder, a record on each line.
 
     Raises
     ------
@@ -129,11 +129,13 @@ def stage_documents(files: Sequence[Path], staging: Path) -> Mapping[Path, Path]
     for number, path in enumerate(files):
         if not _is_document(path):
             continue
-        target = staging / f"{number:06d}.jsonl"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with target.open("w", encoding="utf-8", errors="surrogateescape", newline="") as out:
-            out.writelines(f"{record}\n" for text in _texts(path) for record in records_of(text))
-        staged[path] = target
+        target = staged[path] = staging / f"{number:06d}.jsonl"
+        if not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            unfinished = target.with_suffix(".unfinished")
+            with unfinished.open("w", encoding="utf-8", errors="surrogateescape", newline="") as out:
+                out.writelines(f"{record}\n" for text in _texts(path) for record in records_of(text))
+            unfinished.rename(target)
     return staged
 
 

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial, reduce
 from pathlib import Path
+from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -222,7 +223,7 @@ def _column(name: str) -> Column:
 
 
 def _read_text(spark: SparkSession, given: Sequence[str], columns: Sequence[str]) -> DataFrame:
-    """Columns as text, lists as lists of text, and `_URL` = the file as given; a task a file."""
+    """Columns as text, lists as lists of text, and `_URL` = the file's URL; a task a file."""
     paths = spark.createDataFrame([(path,) for path in given], "path string").repartition(len(given), "path")
     kinds = [f"`{name}` {'array<string>' if name == _MBIDS else 'string'}" for name in columns]
     return paths.mapInArrow(partial(_texts_of, tuple(columns)), ", ".join([*kinds, f"`{_URL}` string"]))
@@ -237,4 +238,5 @@ def _texts_of(columns: Sequence[str], batches: Iterable[pa.RecordBatch]) -> Iter
             there = columns_of(path, file.schema_arrow.names, columns)
             for rows in batches_of(path, file, list(there.values())):
                 texts = [text_column(rows, there.get(name), name == _MBIDS) for name in columns]
-                yield pa.RecordBatch.from_arrays([*texts, pa.array([given] * len(rows), pa.string())], [*columns, _URL])
+                urls = pa.array([f"file://{quote(str(path))}"] * len(rows), pa.string())
+                yield pa.RecordBatch.from_arrays([*texts, urls], [*columns, _URL])

@@ -30,7 +30,7 @@ class SourceFiles:
     ----------
     folder : which holds the files.
     files : as they are.
-    staging : folder for links to those that Spark cannot open under their own name; the workers must see it.
+    staging : their own folder for links to those that Spark cannot open by name; the workers must see it.
     copies : file → what is to be read in its place, below `staging`.
 
     Attributes
@@ -69,8 +69,8 @@ class SourceFiles:
         self._labels.append(shown(path.relative_to(self._folder)))
         try:
             link.parent.mkdir(parents=True, exist_ok=True)
-            link.unlink(missing_ok=True)
-            link.symlink_to(copy or path)
+            if not link.is_symlink():
+                link.symlink_to(copy or path)
         except OSError as error:
             expected = "a name without colons and in UTF-8, or a staging folder that can hold links"
             raise InputError(path, expected, f"{link.parent}: {error.strerror}") from error

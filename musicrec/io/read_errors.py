@@ -47,7 +47,8 @@ def named_when_broken(spark: SparkSession, files: Mapping[str, Path]) -> Iterato
 def _broken(text: str, files: Mapping[str, Path]) -> InputError | None:
     on_worker = _ON_WORKER.search(text)
     if on_worker:
-        return InputError(*on_worker.groups())
+        where, expected, found = on_worker.groups()
+        return InputError(files.get(f"file://{where}", where), expected, found)
     reading = _READING.search(text)
     if reading is None:
         return None
