@@ -154,7 +154,7 @@ def _below(path: Path, staging: Path) -> Iterator[FeedbackSource]:
 def _plain_name(path: Path) -> str | None:
     """The file's name unpacked; None where it is no feedback file."""
     name = path.stem if path.suffix in _PACKED else path.name
-    return name if name.endswith(ENDINGS) else None
+    return name if name.lower().endswith(ENDINGS) else None
 
 
 def _is_dump(folder: Path) -> bool:
@@ -182,7 +182,7 @@ def _export(folder: Path, name: str, staging: Path) -> FeedbackSource:
 
 
 def _dump(folder: Path, name: str, staging: Path) -> FeedbackSource:
-    below = (path for path in folder.rglob("*") if path.is_file() and path.name.endswith(ENDINGS))
+    below = (path for path in folder.rglob("*") if path.is_file() and path.name.lower().endswith(ENDINGS))
     # What macOS packs beside the data is none.
     files = sorted(path for path in below if not path.name.startswith((".", "_")) and "__MACOSX" not in path.parts)
     if not files:

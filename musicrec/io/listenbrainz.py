@@ -149,7 +149,7 @@ def readable_files(dump: Dump) -> SourceFiles:
 
 def _below(path: Path, staging: Path) -> Iterator[Dump]:
     if path.is_file() and archive_stem(path) is None and is_data_file(path):
-        yield _describe(path.parent, path.name, [path], staging)
+        yield _describe(path.parent, path.name, [path], staging, is_alone=True)
         return
     for folder, name in _folders(path, staging):
         for files in data_files(folder) or [[]]:
@@ -185,11 +185,16 @@ def _unpacked(archive: Path, staging: Path, depth: int) -> Iterator[tuple[Path, 
         yield folder, stem if folder == target else name
 
 
-def _describe(folder: Path, name: str, files: list[Path], staging: Path) -> Dump:
+def _describe(folder: Path, name: str, files: list[Path], staging: Path, is_alone: bool = False) -> Dump:
     form = JSON if files and is_json(files[0]) else listenbrainz_parquet.layout(files[0]) if files else CURRENT
     user = listenbrainz_json.user_of(folder) if form == JSON else None
-    started_at = _marked_time(folder, "START_TIMESTAMP")
-    ended_at = _marked_time(folder, "END_TIMESTAMP") or _marked_time(folder, "TIMESTAMP") or _named_time(name)
+
+    def marked(marker: str) -> datetime | None:
+        # Of what else lies in the folder of a single file nothing is known.
+        return None if is_alone else _marked_time(folder, marker)
+
+    started_at = marked("START_TIMESTAMP")
+    ended_at = marked("END_TIMESTAMP") or marked("TIMESTAMP") or _named_time(name)
     kind = "incremental" if "incremental" in name else "full"
     source_id = _source_id(folder, files, form, ended_at, user)
     return Dump(source_id, shown(name), form, kind, started_at, ended_at, folder, tuple(files), staging, user)
