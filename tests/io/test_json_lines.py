@@ -92,10 +92,11 @@ JUNK = st.one_of(
 @settings(max_examples=300)
 @given(JUNK)
 def test_of_any_text_no_letter_is_lost(text: str) -> None:
-    between = set(" \t\r\n\f\v\ufeff\x00,[]")
+    blank = " \t\r\n\f\v\ufeff\x00"
+    between = {*blank, *",[]"}
     records = list(records_of(text))
     assert Counter(c for r in records for c in r if c not in between) == Counter(c for c in text if c not in between)
-    assert all("\n" not in record and record.strip() for record in records)
+    assert all("\n" not in record and record.strip(blank) for record in records)
 
 
 def lines(path: Path, *texts: str | bytes) -> Path:
