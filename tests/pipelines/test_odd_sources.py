@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import zipfile
 from collections import Counter
 from datetime import datetime
@@ -14,10 +15,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
+from pyspark.sql import SparkSession
 
 from musicrec.errors import InputError
 from musicrec.io.feedback import find_feedback
+from musicrec.io.json_lines import objects_of, read_records, stage_documents
 from musicrec.io.listenbrainz import find_dumps
+from musicrec.io.local_files import SourceFiles
 from musicrec.io.runs import Run, Stage
 from musicrec.pipelines.ingest_feedback import ingest_feedback
 from musicrec.pipelines.ingest_listens import ingest_listens
@@ -179,6 +183,43 @@ def test_json_in_every_shape_counts_each_record_once(run: Run, tmp_path: Path) -
     assert LONGEST_ROW < len(longest) < LONGEST_ROW + 60
     assert longest.endswith(" characters)")
     assert any("R\ufffds" in row["row"] for row in quarantined)
+
+
+def random_file(drawn: random.Random) -> tuple[bytes, int]:
+    """Lines of every kind, and how many records they hold, by how they were put together."""
+    lines, count = [b""], 0
+    for _ in range(drawn.randint(1, 12)):
+        own = [one(drawn.randint(1, 9), title=drawn.choice(["Halo", "}{", "],[", 'a"b', "é\u2028x"])) for _ in range(3)]
+        own = own[: drawn.randint(1, 3)]
+        broken = drawn.choice(
+            ['{"user_id": 1, "tim', "}", "<html>", '"text"', "{'user_id': 1}", '{"a": 1,}', "17 and more"]
+        )
+        kinds: list[tuple[str, int]] = [
+            (drawn.choice(["", ",", " , ", "\t"]).join(own), len(own)),
+            (f"[{','.join(own)}]", len(own)),
+            (f"{own[0]} {broken}", 2),
+            (drawn.choice([" ", "\t \t", "\0\0", "\ufeff"]), 0),
+            (drawn.choice(["\ufeff", " ", "\0"]) + own[0], 1),
+            (broken, 1),
+        ]
+        text, records = drawn.choice(kinds)
+        is_latin = drawn.random() < 0.1 and records == 1
+        lines += [text.encode() + (b"\xf3" if is_latin else b""), drawn.choice([b"\n", b"\r\n", b"\r", b"\n\n"])]
+        count += records
+    return b"".join(lines), count
+
+
+def test_of_random_files_spark_finds_the_records_that_were_put_in(spark: SparkSession, tmp_path: Path) -> None:
+    drawn = random.Random(20140616)
+    made = {f"{n}.listens": random_file(drawn) for n in range(150)}
+    for name, (content, _) in made.items():
+        (tmp_path / name).write_bytes(content)
+    paths = [tmp_path / name for name in made]
+    files = SourceFiles(tmp_path, paths, tmp_path / "staging", stage_documents(paths, tmp_path / "lines"))
+    found = {row["file"]: row["count"] for row in read_records(spark, files).groupBy("file").count().collect()}
+    assert found == {name: count for name, (_, count) in made.items() if count}
+    in_python = {path.name: sum(1 for _ in objects_of(path)) for path in paths}
+    assert in_python == {name: count for name, (_, count) in made.items()}
 
 
 def test_a_users_own_export_packed_and_unpacked(run: Run, tmp_path: Path) -> None:
