@@ -97,8 +97,8 @@ def test_a_wish() -> None:
 
 def test_show_prints_any_shelf(tmp_path: Path) -> None:
     rows = [
-        {"as_of": date(2014, 6, 23), "shelf": shelf, "user_id": ME, "rank": 1, "item": "r00", "title": f"On {shelf} [Live] [/b]",
-         "artist": "Flux", "score": 0.5, "model": "als", "reason": "new"}
+        {"as_of": date(2014, 6, 23), "shelf": shelf, "user_id": ME, "rank": 1, "item": "r00",
+         "title": f"On {shelf} [Live] [/b]", "artist": "Flux", "score": 0.5, "model": "als", "reason": "new"}
         for shelf in ("again", "fresh", "evening")
     ]  # fmt: skip
     root = f"{tmp_path}/lake #1? 50% {{a,b}} + ü"

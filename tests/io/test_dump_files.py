@@ -1,12 +1,18 @@
 from __future__ import annotations
 
+import gzip
 import json
 import shutil
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from musicrec.errors import InputError
+from musicrec.io.feedback import find_feedback
 from musicrec.io.listenbrainz import find_dumps
 from tests.dumps import json_listen, listen, pack, utc, write_json_dump, write_spark_dump
 
@@ -80,3 +86,34 @@ def test_an_export_that_does_not_say_whose_it_is_is_refused(tmp_path: Path) -> N
     (tmp_path / "export" / "user.json").write_text('{"user_id": null}')
     with pytest.raises(InputError, match=r"user\.json: expected a JSON object with user_id or username, found neither"):
         found(tmp_path, tmp_path / "export")
+
+
+TIMES = st.one_of(st.binary(max_size=40), st.text(max_size=40).map(str.encode), st.datetimes().map(str).map(str.encode))
+
+
+def refusal(find: Callable[[list[str], Path], object], path: Path) -> str | None:
+    try:
+        find([str(path)], path.parent / "staging")
+    except InputError as error:
+        return str(error)
+    return None
+
+
+@settings(deadline=None)
+@given(marker=st.sampled_from(["END_TIMESTAMP", "TIMESTAMP", "START_TIMESTAMP"]), text=TIMES)
+def test_whatever_stands_in_a_marker_it_is_a_time_or_one_line_names_it(marker: str, text: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        dump = write_spark_dump(Path(folder) / "d", [listen()])
+        (dump / marker).write_bytes(text)
+        told = refusal(find_dumps, dump)
+    assert told is None or told.startswith(f"{dump / marker}: expected a time such as")
+
+
+@settings(deadline=None)
+@given(content=st.binary(max_size=80) | st.text(max_size=80).map(str.encode), is_packed=st.booleans())
+def test_whatever_stands_in_a_feedback_file_it_is_read_or_one_line_names_it(content: bytes, is_packed: bool) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / ("a.jsonl.gz" if is_packed else "a.jsonl")
+        path.write_bytes(gzip.compress(content) if is_packed and content[:1] < b"\x80" else content)
+        told = refusal(find_feedback, path)
+    assert told is None or told.startswith(f"{path}: expected ")

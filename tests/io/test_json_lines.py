@@ -64,6 +64,7 @@ VALUES = st.recursive(
 OBJECTS = st.lists(st.dictionaries(st.text(max_size=5), VALUES, max_size=4), min_size=1, max_size=8)
 
 
+@settings(deadline=None)
 @given(objects=OBJECTS, data=st.data())
 def test_however_objects_are_put_together_each_comes_once(objects: list[dict[str, Any]], data: st.DataObject) -> None:
     parts: list[str] = []
@@ -89,7 +90,7 @@ JUNK = st.one_of(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(JUNK)
 def test_of_any_text_no_letter_is_lost(text: str) -> None:
     blank = " \t\r\n\f\v\ufeff\x00"
