@@ -75,9 +75,10 @@ def track(**more: Any) -> dict[str, Any]:
 
 def test_folders_files_and_archives_of_any_name(run: Run, tmp_path: Path) -> None:
     source = tmp_path / "in #?[x]{a,b}%41"
+    every = "".join(NAMES)
+    folder = write_spark_dump(source / every, [listen(number) for number in range(len(NAMES))], files=len(NAMES))
     for number, name in enumerate(NAMES):
-        folder = write_spark_dump(source / name, [listen(number)])
-        (folder / "0.parquet").rename(folder / f"{name}.parquet")
+        (folder / f"{number}.parquet").rename(folder / f"{name}.parquet")
     files = {f"{name}/{name}.listens": one(f"json {n}") + "\n" for n, name in enumerate(NAMES)}
     text_files(source / LATIN / "lines", files | {f"{LATIN}.listens": one("latin")})
     pack(write_spark_dump(tmp_path / "made" / "a\\b [x] 5%:", [listen(99)]), source / "[a]:{b,c} #?%.tar")
@@ -85,7 +86,7 @@ def test_folders_files_and_archives_of_any_name(run: Run, tmp_path: Path) -> Non
     assert (stage.rows_in, stage.rows_out) == (2 * len(NAMES) + 2, 2 * len(NAMES) + 2)
     assert sorted(row["file"] for row in rows(run, "bronze.listens")) == sorted(
         [
-            *(f"{name}/{name}.parquet" for name in NAMES),
+            *(f"{every}/{name}.parquet" for name in NAMES),
             *(f"lines/listens/{name}/{name}.listens" for name in NAMES),
             "lines/listens/Sigur R\\xf3s.listens",
             "a\\b [x] 5%:/0.parquet",
@@ -148,7 +149,7 @@ JSON_FILES: dict[str, tuple[str | bytes, list[str], list[str]]] = {
     "long": (
         "\n".join(
             [
-                one(46, title="x" * LONGEST_NAME),
+                one(46, title="x" * LONGEST_NAME, recording_msid="m"),
                 one(47, title=TOO_LONG),
                 one(48, track_metadata=track(artist_name=TOO_LONG * 5000)),
                 one("u" * (LONGEST_ID + 1)),
@@ -280,7 +281,9 @@ def test_parquet_of_every_writer(run: Run, tmp_path: Path) -> None:
     folder = tmp_path / "writers"
     write_markers(folder, END)
     strings = ("artist_name", "recording_name", "release_name", "recording_msid")
-    ids = {kind: pa.array([n], kind) for n, kind in enumerate((pa.int32(), pa.int64(), pa.uint16(), pa.string()), 1)}
+    ids = {
+        kind: pa.array([n]).cast(kind) for n, kind in enumerate((pa.int32(), pa.int64(), pa.uint16(), pa.string()), 1)
+    }
     times = {
         unit: pa.array([1627819200 * 10**power], pa.timestamp(unit))
         for unit, power in (("ms", 3), ("us", 6), ("ns", 9))
