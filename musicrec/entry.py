@@ -15,6 +15,7 @@ import click
 
 from musicrec.config import Config, load_config, settings_that_decide
 from musicrec.errors import ConfigError, InputError, MusicrecError
+from musicrec.io.local_files import check_root
 from musicrec.io.run_log import FAILED, OK, UP_TO_DATE, Outcome, is_up_to_date, newest_day, record
 from musicrec.io.runs import Run, Stage
 from musicrec.io.tables import Lakehouse
@@ -105,6 +106,8 @@ def run_steps(
     """
     config = load_config(config_path, overrides, presets)
     day = parse_day(as_of)
+    if not config.lakehouse.catalog:
+        check_root(config.lakehouse.root)
     now, run_id, log = new_run()
     sources = Sources(config, config.lakehouse.files_folder / "staging" / run_id)
     try:
@@ -120,7 +123,7 @@ def run_steps(
         for step in steps:
             lakehouse = Lakehouse(spark, config.lakehouse.root, config.lakehouse.catalog)
             if step not in INGEST and day is None:
-                day = newest_day(lakehouse)
+                day = newest_day(lakehouse, config.listens)
             run = Run(lakehouse, run_id, step, now, config.seed, log, None if step in INGEST else day)
             done.append(_run_step(run, config, sources, force))
         if report:

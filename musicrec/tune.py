@@ -139,7 +139,7 @@ def tune(told: Command) -> None:
     now, run_id, log = new_run()
     spark = build_session(f"musicrec tune {told.model}", told.config.absolute().parent, config.spark.conf)
     lakehouse = Lakehouse(spark, config.lakehouse.root, config.lakehouse.catalog)
-    run = Run(lakehouse, run_id, "tune", now, config.seed, log, day or newest_day(lakehouse))
+    run = Run(lakehouse, run_id, "tune", now, config.seed, log, day or newest_day(lakehouse, config.listens))
     out = told.out or told.config.parent / "tuned" / f"{told.model}.toml"
     settings = {**settings_that_decide(config), "tune": config.tune.model_dump(mode="json"), "tuned": told.model}
     recorded(run, settings, lambda: _study(run, config, told, space, out))

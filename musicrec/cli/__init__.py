@@ -9,8 +9,6 @@ from typing import Any
 
 import click
 import pyarrow.compute as pc
-from deltalake import DeltaTable
-from deltalake.exceptions import TableNotFoundError
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table as Grid
@@ -19,7 +17,8 @@ from musicrec.cli.playlist import playlist
 from musicrec.cli.similar import similar
 from musicrec.config import load_config
 from musicrec.entry import ended_with, parse_day
-from musicrec.errors import InputError, TableMissingError
+from musicrec.errors import InputError
+from musicrec.io.delta_rows import open_table
 from musicrec.logs import terminal_width
 from musicrec.pipelines.fold_in import ListenerLists, read_plays
 
@@ -44,8 +43,7 @@ def show(user_id: str, config: Path, root: str | None, shelf: str, as_of: str | 
     """Print the list of the listener USER_ID."""
 
     def work() -> None:
-        location = f"{root or load_config(config).lakehouse.root}/gold/recommendations"
-        rows, day = read_recommendations(location, user_id, shelf, as_of)
+        rows, day = read_recommendations(root or load_config(config).lakehouse.root, user_id, shelf, as_of)
         title = f"Listener {user_id}, {shelf}, {day}"
         grid = Grid("rank", title=title, box=SIMPLE_HEAD, title_justify="left", title_style="bold")
         for heading in ("title", "artist", "score", "model", "reason"):
@@ -53,7 +51,7 @@ def show(user_id: str, config: Path, root: str | None, shelf: str, as_of: str | 
         for row in rows[:n]:
             score = f"{row['score']:.4f}"
             grid.add_row(str(row["rank"]), row["title"] or "", row["artist"], score, row["model"], row["reason"])
-        Console(width=terminal_width(150), highlight=False).print(grid)
+        Console(width=terminal_width(150), highlight=False, markup=False).print(grid)
 
     ended_with(work)
 
@@ -86,13 +84,13 @@ def fold_in(items: tuple[str, ...], user: str | None, config: Path, root: str | 
             grid.add_column(heading)
         for offer in offers:
             grid.add_row(str(offer.rank), offer.title or "", offer.artist, f"{offer.score:.4f}", offer.item)
-        Console(width=terminal_width(150), highlight=False).print(grid)
+        Console(width=terminal_width(150), highlight=False, markup=False).print(grid)
 
     ended_with(work)
 
 
 def read_recommendations(
-    location: str, user_id: str, shelf: str, as_of: str | None = None
+    root: str, user_id: str, shelf: str, as_of: str | None = None
 ) -> tuple[list[dict[str, Any]], str]:
     """A listener's list, best first, and its day.
 
@@ -100,10 +98,7 @@ def read_recommendations(
     ------
     InputError : no such table, day, listener or shelf.
     """
-    try:
-        table = DeltaTable(location)
-    except TableNotFoundError:
-        raise TableMissingError("gold.recommendations", location, "jobs/nightly.py") from None
+    table, location = open_table(root, "gold.recommendations"), f"{root}/gold/recommendations"
     days = sorted({str(day) for day in table.to_pyarrow_table(columns=["as_of"])["as_of"].unique().to_pylist()})
     wanted = str(parse_day(as_of)) if as_of else (days[-1] if days else "")
     if wanted not in days:

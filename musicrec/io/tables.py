@@ -15,6 +15,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
 
 from musicrec.errors import SchemaError, TableMissingError
+from musicrec.io.local_files import check_root, is_written_by_delta_rs
 from musicrec.schemas import TABLES, Table, conform, same_key
 
 
@@ -30,12 +31,18 @@ class Lakehouse:
     Attributes
     ----------
     versions_read, versions_written : table name → Delta version, since this object was made.
+
+    Raises
+    ------
+    InputError : `root` is a folder that delta-rs, with which apps read, would not find.
     """
 
     def __init__(self, spark: SparkSession, root: str, catalog: str | None = None) -> None:
         self.spark = spark
         self.root = root if "://" in root or root.startswith("dbfs:") else os.path.abspath(root)
         self.catalog = catalog
+        if not catalog:
+            check_root(self.root)
         self.versions_read: dict[str, int] = {}
         self.versions_written: dict[str, int] = {}
         self._versions_before: dict[str, int | None] = {}
@@ -112,7 +119,8 @@ class Lakehouse:
         for place, column in enumerate(table.columns):
             if column in table.key and any(row[place] is None for row in rows):
                 raise SchemaError(f"table {name}: key column {column} is null")
-        if self.catalog or "://" in self.root or self.root.startswith("dbfs:"):
+        is_remote = self.catalog or "://" in self.root or self.root.startswith("dbfs:")
+        if is_remote or not is_written_by_delta_rs(self.root):
             return self.append(name, self.spark.createDataFrame(list(rows), table.schema))
         self._remember(name)
         columns = zip(*rows, strict=True)

@@ -12,7 +12,7 @@ from pyspark.sql.pandas.functions import pandas_udf
 from pyspark.sql.types import ArrayType, StringType
 
 from musicrec.transforms.bounds import LONGEST_LIST
-from musicrec.transforms.folding import BLANK, BLANKS
+from musicrec.transforms.text import trimmed
 
 # Before the names of the columns that hold lists.
 LIST_OF = "_list_of_"
@@ -35,10 +35,7 @@ def column(name: str) -> Column:
 
 def text(name: str) -> Column:
     """A field's text without the blanks around it; null where nothing of it can be seen."""
-    value = column(name)
-    # Nearly all texts begin and end with a plain letter; to look for every blank takes ten times as long.
-    is_plain = F.ascii(value).between(33, 126) & F.ascii(F.right(value, F.lit(1))).between(33, 126)
-    return F.when(is_plain, value).when(~value.rlike(BLANK), F.trim(value, F.lit(BLANKS)))
+    return trimmed(column(name))
 
 
 def number(name: str) -> Column:

@@ -57,7 +57,7 @@ _CLIPPED = re.compile(r"(?<!')\b(\w+in)'(?!\w)")  # "lovin'", but not a word in 
 _ACRONYM = re.compile(r"(?<!\w)(?:\w\.){2,}\w?(?!\w)")
 _SYMBOL_S = re.compile(r"\$+(?=[^\W\d_])|(?<=[^\W\d_])\$+")  # "Ke$ha", but not "$100"
 _SYMBOL_I = re.compile(r"(?<=\w)!(?=\w)")
-_SHARP = re.compile(r"\b([a-g])#(?!\d)")
+_SHARP = re.compile(r"\b([a-g])#(?!\d)|(?<=[^\W\d_])#(?!\w|\s*\d)")
 _NUMBER = re.compile(r"#\s*(?=\d)|\bn°")
 _DEGREES = re.compile(r"(?<=\d)\s*°")
 _AT = re.compile(r"(?<!\S)@(?=\s)")
@@ -137,4 +137,4 @@ def _spelt_out(folded: str) -> str:
         text = _DEGREES.sub(" degrees ", _NUMBER.sub(" no ", _SHARP.sub(r"\1 sharp ", text)))
     if "@" in text:
         text = _AT.sub(" at ", text)
-    return _ANGLES.sub(r" \1 ", text) if "<" in text else text
+    return _ANGLES.sub(r" \1 ", text.replace("</3", " 💔 ")) if "<" in text else text

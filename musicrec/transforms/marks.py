@@ -9,16 +9,15 @@ from musicrec.transforms.folding import words
 _BRACKET = re.compile(r"[(\[{]([^()\[\]{}]*)[)\]}]")
 _DASH = re.compile(r"\s+-\s+|\s+-(?=\()")
 # Of "with", what is no guest: "(With You)", "(With Your Love)".
-_NOBODY = r"(?!\s+(?:you|u|your|me|my|him|his|her|it|its|us|our|them|their)\b)"
+_NOBODY = r"(?!\s+(?:you|u|your|or|me|my|him|his|her|it|its|us|our|them|their)\b)"
 # Of "ft.", towns and measures: "Ft. Worth Blues", "10 Ft. Tall".
 _TOWNS = r"worth|lauderdale|knox|wayne|collins|myers|bragg|hood|sumter|apache|mcmurray|leavenworth|dix|benning|bliss"
 _NO_FORT = rf"(?!\s*(?:{_TOWNS})\b)(?!(?<=\d ft\.)\s*(?:tall|high|deep|long|wide|under|above|below)\b)"
 _MARK = r"(?:feat|featuring|ft)\b"
 # It may hold a bracket of its own, and may never be closed.
 _GUEST_BRACKET = re.compile(
-    rf"[(\[{{]\s*(?:(?:feat|featuring)(?![\w'])\.?+(?!\s+of\b)|ft(?![\w'])\.?+(?!\s*(?:{_TOWNS})\b)"
-    rf"|with(?![\w']){_NOBODY}|w/)\s*+[^\s()\[\]{{}}][^()\[\]{{}}]*"
-    rf"(?:([(\[{{][^()\[\]{{}}]*[)\]}}])[^()\[\]{{}}]*)?(?:[)\]}}]|$)"
+    rf"[(\[{{]\s*(?:(?:feat|featuring|ft)(?![\w'])\.?+(?!\s+of\b)|with(?![\w']){_NOBODY}|w/)\s*+"
+    r"[^\s()\[\]{}][^()\[\]{}]*(?:([(\[{][^()\[\]{}]*[)\]}])[^()\[\]{}]*)?(?:[)\]}]|$)"
 )
 _OTHER_VERSION = re.compile(
     r"\b(?:re)?(?:mix|live|acoustic|edit|version|instrumental|demo|dub|master(?:ed)?|karaoke|cover)\b"

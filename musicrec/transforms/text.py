@@ -12,10 +12,11 @@ from functools import lru_cache
 
 import pandas as pd
 from pyspark.sql import Column
+from pyspark.sql import functions as F
 from pyspark.sql.pandas.functions import pandas_udf
 from pyspark.sql.types import StringType
 
-from musicrec.transforms.folding import LETTER, fold, seen, words
+from musicrec.transforms.folding import BLANK, BLANKS, LETTER, fold, seen, words
 from musicrec.transforms.marks import without_guests, without_marks
 
 _NUMERALS = (
@@ -60,6 +61,13 @@ def artist_key_column(name: Column) -> Column:
 def title_key_column(title: Column) -> Column:
     """`title_key` of a string column; null stays null."""
     return pandas_udf(_title_keys, StringType())(title)  # type: ignore[call-overload,no-any-return]
+
+
+def trimmed(text: Column) -> Column:
+    """A text without the blanks at its ends; null where it shows nothing."""
+    # Nearly all texts begin and end with a plain letter; to look for every blank takes ten times as long.
+    is_plain = F.ascii(text).between(33, 126) & F.ascii(F.right(text, F.lit(1))).between(33, 126)
+    return F.when(is_plain, text).when(~text.rlike(BLANK), F.trim(text, F.lit(BLANKS)))
 
 
 def _without_article(found: list[str]) -> list[str]:
