@@ -20,6 +20,7 @@ from typing import IO, cast
 from musicrec.errors import InputError
 from musicrec.io.csv_lines import blocks_of_lines, is_blank
 from musicrec.io.csv_records import read_header
+from musicrec.io.local_files import shown
 
 SEPARATORS = ",;\t|"
 
@@ -163,11 +164,6 @@ def reading(path: Path) -> Iterator[IO[bytes]]:
         raise InputError(shown(path), expected, f"bytes that are not ({error.reason})") from error
     except OSError as error:
         raise InputError(shown(path), "a file that can be read", error.strerror or str(error)) from error
-
-
-def shown(path: Path) -> str:
-    r"""A path as text; bytes of its name that are no UTF-8 as `\udcf3`."""
-    return str(path).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def tidy_name(column: str) -> str:

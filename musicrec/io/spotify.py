@@ -13,9 +13,10 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import IntegerType, LongType, StringType, StructField, StructType
 
 from musicrec.errors import InputError
-from musicrec.io.csv_forms import OPENERS, CsvForm, inspect, reading, shown
+from musicrec.io.csv_forms import OPENERS, CsvForm, inspect, reading
 from musicrec.io.csv_lines import blocks_of_lines
 from musicrec.io.csv_records import Records, read_records
+from musicrec.io.local_files import shown
 from musicrec.io.spotify_schemas import CATALOGUE_SCHEMAS, CatalogueKind, name_columns, recognise
 from musicrec.transforms.catalogue_text import LIST_OF
 
