@@ -23,7 +23,7 @@ ALS_CONTENT = "als_content"
 
 # So many listeners say how much an error in the factors moves scores.
 _LISTENERS = 10_000
-_DECIMALS = 6
+_BITS = 20
 
 
 def train_cold_start(run: Run, item: ItemKind, params: ColdStartParams) -> Stage:
@@ -103,7 +103,9 @@ def predicted(
         vectors[asked] = fitted.predict(world.tracks.take(places[asked]))
     if not np.isfinite(vectors).all():
         raise NonFiniteError("model als_content: vectors hold NaN or infinity")
-    return np.asarray(np.round(vectors, _DECIMALS))
+    # To a 2²⁰th of the largest factor, whatever the factors' scale: below it is the noise of sums.
+    step = 2.0 ** (np.ceil(np.log2(np.abs(world.factors).max(initial=0.0) or 1.0)) - _BITS)
+    return np.asarray(np.rint(vectors / step) * step)
 
 
 def _some_listeners(run: Run) -> Matrix:

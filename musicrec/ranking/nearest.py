@@ -30,7 +30,7 @@ class Nearest:
     |x − y|² = |x|² + |y|² − 2 x·y: for near vectors, the ones that are wanted, that is the small rest of large numbers.
     A float32 pass over a tile finds what can be near enough, with a margin for its error: each of the d terms and sums
     is rounded at most (d + 4) times by 2⁻²⁴ (Higham, Accuracy and Stability of Numerical Algorithms, 4.2). Those are
-    measured in float64 and rounded to 6 decimals; ties go to the lower item_idx.
+    measured in float64, to 30 significant bits; ties go to the lower item_idx.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def nearest_items(
     Returns
     -------
     DataFrame (item_idx int, items array<int>, scores array<double>), best first, one row per item that asks. A score is
-    the cosine, or the distance below 0; rounded to 6 decimals, ties to the lower item_idx.
+    the cosine, or the distance below 0; to 30 significant bits, ties to the lower item_idx.
 
     Raises
     ------
