@@ -81,7 +81,8 @@ def context_lists(lists: DataFrame, plays: DataFrame, items: DataFrame, params: 
     score = affinity ^ strength / (damping + rank). Affinity of listener u, item i by artist a and part p:
     (O_uap + κ A_ip) / (E_uap + κ), O_uap = u's plays of a in p, E_uap = u's plays of a × u's share of p; A_ip likewise
     of everyone's plays of i, E_ip = Σ plays_ui × share_up, with the artist's ratio as prior, whose own prior is 1. A
-    listener's shares are drawn to everyone's by κ plays. Scores are rounded to 30 significant bits; ties go by the list.
+    listener's shares are drawn to everyone's by κ plays. Scores are rounded to 30 significant bits; ties go by the
+    list.
 
     Parameters
     ----------

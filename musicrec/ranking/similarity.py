@@ -23,8 +23,8 @@ def similar_items(
 ) -> DataFrame:
     """The k items nearest to each item, itself left out, exactly; biases play no part.
 
-    Scores are rounded to 30 significant bits and ranked, best first, then by item_idx. The vectors go to each executor once,
-    as a file that its tasks map; a task holds a bucket of items and item_block × tile float32.
+    Scores are rounded to 30 significant bits and ranked, best first, then by item_idx. The vectors go to each executor
+    once, as a file that its tasks map; a task holds a bucket of items and item_block × tile float32.
 
     Parameters
     ----------

@@ -38,9 +38,9 @@ def top_n(
 ) -> DataFrame:
     """The n best items of every listener who has a vector, exactly.
 
-    Scores are rounded to 30 significant bits and ranked, best first, then by item_idx; so neither the blocks' sizes, the
-    partitions nor the vectors' scale change a list. The item matrix goes to each executor once, as a file that its tasks map;
-    a task holds one bucket of listeners and user_block × item_block float32.
+    Scores are rounded to 30 significant bits and ranked, best first, then by item_idx; so neither the blocks' sizes,
+    the partitions nor the vectors' scale change a list. The item matrix goes to each executor once, as a file that its
+    tasks map; a task holds one bucket of listeners and user_block × item_block float32.
 
     Parameters
     ----------

@@ -190,7 +190,7 @@ def cosines(pairs: list[tuple[int, int]]) -> dict[int, list[int]]:
     np.add.at(weights, tuple(np.array(pairs).T), 1)
     weights = np.log1p(weights)
     lengths = np.maximum(np.linalg.norm(weights, axis=0), 1e-9)
-    found = np.round(weights.T @ weights / np.outer(lengths, lengths), 6)
+    found = significant(weights.T @ weights / np.outer(lengths, lengths))
     order = {i: np.lexsort((np.arange(ITEMS), -found[i])).tolist() for i in range(ITEMS)}
     return {i: [j for j in own if j != i and found[i, j] > 0] for i, own in order.items()}
 

@@ -11,6 +11,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from musicrec.errors import InputError
 from musicrec.models.blocks import Ragged
+from musicrec.models.significant import significant
 from musicrec.ranking.fusion import HybridParams, _fuse_block, fuse
 
 
@@ -19,7 +20,8 @@ def oracle(lists: list[list[int]], weights: list[float], k: int, depth: int) -> 
     for items, weight in zip(lists, weights, strict=True):
         for rank, item in enumerate(items, start=1):
             scores[item] += weight / (k + rank)
-    return sorted(((i, round(s, 12)) for i, s in scores.items()), key=lambda pair: (-pair[1], pair[0]))[:depth]
+    rounded = dict(zip(scores, significant(np.array(list(scores.values()))).tolist(), strict=True))
+    return sorted(rounded.items(), key=lambda pair: (-pair[1], pair[0]))[:depth]
 
 
 def ragged(lists: list[list[int]]) -> Ragged:

@@ -18,9 +18,9 @@ from musicrec.models.significant import SHARE, SPLIT
 
 Array = NDArray[Any]
 
-# Buckets of scores: a double's exponent and the first four bits of its fraction, over 2⁶⁴ times; the outer two take what
-# lies beyond. Where they begin moves with the scores of the rows before, from 2⁻²¹ on; it changes no result, only how
-# soon the k-th best is found.
+# Buckets of scores: a double's exponent and the first four bits of its fraction, over 2⁶⁴ times; the outer two take
+# what lies beyond. Where they begin moves with the scores of the rows before, from 2⁻²¹ on; it changes no result, only
+# how soon the k-th best is found.
 _SHIFT = 48
 _FIRST = (1023 - 21) << 4
 _BUCKETS = 1024

@@ -89,7 +89,7 @@ def predicted(trees: lightgbm.Booster, features: NDArray[np.float32]) -> NDArray
     """The score of each row, to 30 significant bits."""
     if not len(features):
         return np.zeros(0)
-    return significant(trees.predict(features, num_threads=1))
+    return significant(np.asarray(trees.predict(features, num_threads=1)))
 
 
 def example_rows(
