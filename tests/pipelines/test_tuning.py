@@ -28,6 +28,7 @@ from musicrec.io.tables import Lakehouse
 from musicrec.logs import make_logger
 from musicrec.models.als.params import AlsParams
 from musicrec.models.knn.matrix import KnnParams
+from musicrec.models.significant import significant
 from musicrec.pipelines.settings import EvaluateParams
 from musicrec.pipelines.tuning.als_trials import judge_als
 from musicrec.pipelines.tuning.fusion_trials import Parts, judge_fusion

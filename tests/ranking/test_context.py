@@ -6,6 +6,7 @@ import numpy as np
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
+from musicrec.models.significant import significant
 from musicrec.ranking.context import PARTS, ContextParams, context_lists, part_of_day
 
 # Listener 0 plays artist 0 in the mornings and artist 1 in the evenings, listener 1 the other way round, listener 2
