@@ -9,12 +9,12 @@ from pyspark.sql import functions as F
 from musicrec.io.runs import Run, Stage
 from musicrec.models.neural.checkpoint import Weights
 from musicrec.models.neural.dot_bias import dot_bias_vectors, loved
+from musicrec.models.neural.ncf import NcfParams
 from musicrec.pipelines.fit_pairs import fit_pair_model
 from musicrec.pipelines.fit_sequence import fit_sequence_model
 from musicrec.pipelines.model_fits import PairFit, SequenceFit
 from musicrec.pipelines.publish import publish, register
 from musicrec.pipelines.sequence_job import Fitted
-from musicrec.pipelines.settings import RERANKER
 from musicrec.pipelines.telling import check_reranker
 from musicrec.pipelines.training_data import TrainingData, training_data
 from musicrec.transforms.interactions import InteractionParams, ItemKind
@@ -84,7 +84,7 @@ def _train_pairs(run: Run, data: TrainingData, fit: PairFit, files: Path, places
     fitted = fit_pair_model(run, data, fit, folder)
     record_history(run, fit.kind, fitted)
     rows_in, saved = data.interactions.count(), str(folder / "model")
-    if fit.kind == RERANKER:
+    if isinstance(fit.model, NcfParams):
         check_reranker(fitted.weights, fit.model, data.interactions, places)
         register(run, fit.kind, fit.model, saved, {})
         return Stage(rows_in, 0, fit.kind)

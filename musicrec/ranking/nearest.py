@@ -14,6 +14,7 @@ from pyspark.sql import functions as F
 from musicrec.errors import NonFiniteError
 from musicrec.models.blocks import Ragged, read_vectors, write_lists
 from musicrec.models.shared_arrays import SharedArrays
+from musicrec.models.side_by_side import partitions_for
 from musicrec.ranking.catalogue import Catalogue, collect_catalogue
 from musicrec.ranking.engine import Block, Engine, no_lists
 
@@ -117,6 +118,5 @@ def nearest_items(
                 yield pa.RecordBatch.from_arrays(columns, ["item_idx", "items", "scores"])
 
     own = F.coalesce(F.col("own_idx"), F.lit(-1)).cast("int").alias("own_idx")
-    partitions = int(session.conf.get("spark.sql.shuffle.partitions") or 200)
     wanted = asking.select(F.col("item_idx").cast("int"), own, F.col("vector").cast("array<float>"))
-    return wanted.repartition(partitions, "item_idx").mapInArrow(search, NEIGHBOURS_SCHEMA)
+    return wanted.repartition(partitions_for(asking), "item_idx").mapInArrow(search, NEIGHBOURS_SCHEMA)

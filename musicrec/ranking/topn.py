@@ -14,6 +14,7 @@ from pyspark.sql import functions as F
 from musicrec.models.blocks import Ragged, write_lists
 from musicrec.models.embedding import EmbeddingModel
 from musicrec.models.shared_arrays import SharedArrays
+from musicrec.models.side_by_side import partitions_for
 from musicrec.ranking.catalogue import Catalogue, Metric, collect_catalogue
 from musicrec.ranking.engine import Block, Engine, no_lists
 from musicrec.ranking.filters import Filters
@@ -79,7 +80,7 @@ def top_n(
 
     lists = {"heard": _heard(heard), **filters.lists()}
     names = tuple(lists)
-    partitions = int(session.conf.get("spark.sql.shuffle.partitions") or 200)
+    partitions = partitions_for(model.user_vectors)
     return gather(model.user_vectors, lists, partitions).mapInArrow(rank, LISTS_SCHEMA)
 
 
