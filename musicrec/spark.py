@@ -14,7 +14,6 @@ from pyspark.sql import SparkSession
 from musicrec.models.side_by_side import TASKS_A_CORE, slots
 from musicrec.params import Params
 
-
 _PARTITIONS = "spark.sql.shuffle.partitions"
 
 
