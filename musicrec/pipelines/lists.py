@@ -129,8 +129,9 @@ def ncf_order(run: Run, weights: Weights, params: NcfParams) -> Rerank:
     def rerank(lists: DataFrame) -> DataFrame:
         made = ncf_rerank(run.lakehouse.spark, weights, params, lists)
         lowest = F.array_min("scores")
-        unknown = F.coalesce(2 * lowest - F.array_max("scores") - 1, F.lit(-1.0))
-        return made.withColumn("scores", F.transform("scores", lambda score: F.coalesce(score, unknown)))
+        below = made.withColumn("unknown", F.coalesce(2 * lowest - F.array_max("scores") - 1, F.lit(-1.0)))
+        filled = F.transform("scores", lambda score: F.coalesce(score, F.col("unknown")))
+        return below.select("user_idx", "items", filled.alias("scores"))
 
     return rerank
 
