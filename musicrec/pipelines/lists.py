@@ -129,9 +129,10 @@ def ncf_order(run: Run, weights: Weights, params: NcfParams) -> Rerank:
     def rerank(lists: DataFrame) -> DataFrame:
         made = ncf_rerank(run.lakehouse.spark, weights, params, lists)
         lowest = F.array_min("scores")
-        below = made.withColumn("unknown", F.coalesce(2 * lowest - F.array_max("scores") - 1, F.lit(-1.0)))
-        filled = F.transform("scores", lambda score: F.coalesce(score, F.col("unknown")))
-        return below.select("user_idx", "items", filled.alias("scores"))
+        unknown = F.coalesce(2 * lowest - F.array_max("scores") - 1, F.lit(-1.0))
+        # As an array, so that it is found once a list and not once an entry.
+        below = F.array_repeat(unknown, F.size("scores"))
+        return made.withColumn("scores", F.zip_with("scores", below, lambda score, floor: F.coalesce(score, floor)))
 
     return rerank
 
