@@ -11,7 +11,7 @@ from pydantic import Field
 from pyspark.errors import IllegalArgumentException
 from pyspark.sql import SparkSession
 
-from musicrec.models.side_by_side import TASKS_A_CORE, slots
+from musicrec.models.side_by_side import usual_partitions
 from musicrec.params import Params
 
 _PARTITIONS = "spark.sql.shuffle.partitions"
@@ -48,9 +48,9 @@ def build_session(app_name: str, conf_dir: Path, conf: Mapping[str, str]) -> Spa
 
 
 def _leave_partitions_to(spark: SparkSession) -> None:
-    """What Databricks calls `auto`; elsewhere adaptive execution joins small partitions of four for each core."""
+    """What Databricks calls `auto`; elsewhere four for each core, of which adaptive execution joins the small."""
     try:
         spark.conf.set(_PARTITIONS, "auto")
     except IllegalArgumentException:
-        spark.conf.set(_PARTITIONS, str(TASKS_A_CORE * slots(spark)))
+        spark.conf.set(_PARTITIONS, str(usual_partitions(spark)))
         spark.conf.set("spark.sql.adaptive.enabled", "true")
