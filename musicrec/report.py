@@ -13,6 +13,7 @@ from rich.table import Table as Grid
 from musicrec.config import Config
 from musicrec.entry import Done
 from musicrec.io.tables import Lakehouse
+from musicrec.logs import shown_score
 from musicrec.schemas import TABLES
 
 _LISTENERS_SHOWN, _ROWS_SHOWN = 3, 10
@@ -125,7 +126,7 @@ def _print_lists(console: Console, lakehouse: Lakehouse, day: date) -> None:
         for heading in ("title", "artist", "score", "reason"):
             grid.add_column(heading, justify="right" if heading == "score" else "left")
         for row in rows.where(F.col("user_id") == user.user_id).orderBy("rank").collect():
-            grid.add_row(str(row["rank"]), row.title or "", row.artist or "", f"{row.score:.4f}", row.reason)
+            grid.add_row(str(row["rank"]), row.title or "", row.artist or "", shown_score(row.score), row.reason)
         console.print(grid)
 
 

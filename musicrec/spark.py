@@ -11,9 +11,11 @@ from pathlib import Path
 from py4j.protocol import Py4JJavaError
 from pydantic import Field, field_validator
 from pyspark import SparkConf
+from pyspark.errors import IllegalArgumentException
 from pyspark.sql import SparkSession
 
 from musicrec.errors import ConfigError
+from musicrec.models.side_by_side import usual_partitions
 from musicrec.params import Params
 
 # What the tables' contents depend on. It is set on every session, wherever it comes from: a file beside the
@@ -32,6 +34,7 @@ _DELTA_CONF = {
 }
 _DEFAULTS = "spark-defaults.conf"
 _OUR_CONF = Path(__file__).parent.parent / "conf"
+_PARTITIONS = "spark.sql.shuffle.partitions"
 
 
 class SparkParams(Params):
@@ -58,7 +61,7 @@ def build_session(app_name: str, conf_dir: Path, conf: Mapping[str, str]) -> Spa
     ----------
     app_name : shown in Spark's UI and history.
     conf_dir : folder of spark-defaults.conf and log4j2.properties; where it has none, a checkout's own conf/ is used.
-    conf : runtime SQL settings, such as spark.sql.shuffle.partitions.
+    conf : runtime SQL settings, such as spark.sql.shuffle.partitions, which may be `auto`.
 
     Raises
     ------
@@ -73,7 +76,10 @@ def build_session(app_name: str, conf_dir: Path, conf: Mapping[str, str]) -> Spa
         builder = builder.config(key, value)
     spark = builder.getOrCreate()
     for key, value in {**conf, **FIXED_CONF}.items():
-        spark.conf.set(key, value)
+        if (key, value) == (_PARTITIONS, "auto"):
+            _leave_partitions_to(spark)
+        else:
+            spark.conf.set(key, value)
     _check_delta(spark)
     return spark
 
@@ -115,3 +121,12 @@ def _check_delta(spark: SparkSession) -> None:
         "a session with Delta, as conf/spark-defaults.conf makes it: set SPARK_CONF_DIR to that folder",
         found,
     )
+
+
+def _leave_partitions_to(spark: SparkSession) -> None:
+    """What Databricks calls `auto`; elsewhere four for each core, of which adaptive execution joins the small."""
+    try:
+        spark.conf.set(_PARTITIONS, "auto")
+    except IllegalArgumentException:
+        spark.conf.set(_PARTITIONS, str(usual_partitions(spark)))
+        spark.conf.set("spark.sql.adaptive.enabled", "true")
