@@ -34,6 +34,7 @@ bench: $(READY) ## time and check each engine on a small workload, then the nigh
 	@$(RUN) python -m benchmarks.fold_in --items 20000 --requests 50
 	@$(RUN) python -m benchmarks.metrics --listeners 3000 --length 100 --items 5000
 	@$(RUN) python -m benchmarks.reader --sequences 200000
+	@$(RUN) python -m benchmarks.csv_files --rows 20000 --repeats 1
 	@$(RUN) python -m benchmarks.training --items 2000,20000 --windows 20000 --seconds 2
 	@$(RUN) python -m benchmarks.nightly
 	@if [ -n "$(DATA)" ]; then $(RUN) python -m benchmarks.accuracy hetrec $(DATA)/lastfm-hetrec --models als,knn,popular; \
