@@ -17,7 +17,7 @@ from musicrec.cli.playlist import playlist
 from musicrec.cli.similar import similar
 from musicrec.config import load_config
 from musicrec.entry import ended_with, parse_day
-from musicrec.errors import InputError, TableMissingError
+from musicrec.errors import InputError
 from musicrec.io.delta_rows import open_table
 from musicrec.logs import shown_score, terminal_width
 from musicrec.pipelines.fold_in import ListenerLists, read_plays
