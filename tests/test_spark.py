@@ -34,7 +34,7 @@ def config(tmp_path: Path) -> Path:
     """A configuration in a folder of its own, without spark-defaults.conf."""
     folder = tmp_path / "etc"
     folder.mkdir()
-    lines = [json_listen(1, "2014-03-09 02:30:00", "No such hour there"), json_listen(1, 1415028600, "Twice there")]
+    lines = [json_listen(1, "2014-03-09 02:30:00", "No such hour there"), json_listen(1, 1414906200, "Twice there")]
     write_json_dump(tmp_path / "dump", [*lines, json_listen(1, "2014-11-04T01:00:00-05:00", "Zone")], end=None)
     places = f'[lakehouse]\nroot = "{tmp_path}/lake"\n[sources]\nlistens = "{tmp_path}/dump"\n'
     (folder / "mine.toml").write_text(places)
@@ -48,7 +48,7 @@ def test_a_machine_in_another_zone_and_a_configuration_elsewhere_give_the_same_t
     rows = DeltaTable(root / "bronze" / "listens").to_pyarrow_table().to_pylist()
     assert {row["recording_name"]: row["listened_at"] for row in rows} == {
         "No such hour there": utc("2014-03-09 02:30:00"),
-        "Twice there": utc("2014-11-03 15:30:00"),
+        "Twice there": utc("2014-11-02 05:30:00"),
         "Zone": utc("2014-11-04 06:00:00"),
     }
     (source,) = DeltaTable(root / "ops" / "sources").to_pyarrow_table().to_pylist()
