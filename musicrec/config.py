@@ -183,6 +183,25 @@ def load_config(path: Path, overrides: Sequence[str] = (), presets: Sequence[Pat
     return _checked(values, " with ".join(str(file) for file in (path, *presets)))
 
 
+def lakehouse_of(path: Path, overrides: Sequence[str] = (), presets: Sequence[Path] = ()) -> LakehouseConfig | None:
+    """Where the tables are by a configuration that may be wrong elsewhere; None where it does not say."""
+    section: Mapping[str, Any] = {}
+    for file in (path, *presets):
+        try:
+            section = merged(section, read_toml(file, "a configuration file").get("lakehouse", {}))
+        except (ConfigError, AttributeError, TypeError):
+            section = {}  # what it would have said is not known; an override has the last word
+    values: dict[str, Any] = {"lakehouse": dict(section)}
+    for override in overrides:
+        key, _, value = override.partition("=")
+        if key.strip().startswith("lakehouse."):
+            put(values, key.strip().split("."), toml_value(value.strip()), override)
+    try:
+        return LakehouseConfig.model_validate(values["lakehouse"])
+    except ValidationError:
+        return None
+
+
 def with_values(config: Config, values: Mapping[str, Any], where: str) -> Config:
     """The configuration with other values of some dotted keys.
 

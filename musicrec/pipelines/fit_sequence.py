@@ -11,7 +11,7 @@ import numpy as np
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from musicrec.errors import InputError
+from musicrec.errors import TooLittleError
 from musicrec.io.artifacts import load_model, save_model
 from musicrec.io.runs import Run
 from musicrec.io.sequences import Snapshot, SnapshotSource
@@ -36,6 +36,10 @@ def fit_sequence_model(run: Run, data: TrainingData, fit: SequenceFit, folder: P
     everything for as many, since the newest plays are worth most. Where `refresh_epochs` is set and an earlier night
     left a model with the same settings, that one is judged on what was played since and then trained on. Snapshots,
     checkpoints and weights go under `folder`; a run that was cut short goes on from its last checkpoint.
+
+    Raises
+    ------
+    TooLittleError : no listener has two plays in one session.
 
     Returns
     -------
@@ -108,7 +112,9 @@ def _train_afresh(
     }
     made = {name: _snapshot(run, data, fit, rows, folder / name) for name, rows in parts.items()}
     if made["all"].rows == 0:
-        raise InputError("table silver.sequences", f"listeners with two plays or more before {data.until}", "none")
+        raise TooLittleError(
+            f"{fit.kind}, table silver.sequences", f"listeners with two plays in a row before {data.until}", "none"
+        )
     if made["train"].rows and made["valid"].rows:
         choose = _job(run, data, fit, "../train", "../valid", fit.training.epochs)
         chosen = _run(run, fit, folder / "choose", choose, vocabulary)

@@ -12,11 +12,13 @@ import numpy as np
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from musicrec.errors import InputError
+from musicrec.errors import TooLittleError
+from musicrec.evaluation.enough import check_enough
 from musicrec.evaluation.splits import relevant_items
 from musicrec.io.artifacts import load_facts
 from musicrec.io.runs import Run
 from musicrec.models.blocks import read_lists
+from musicrec.models.content import CONTENT
 from musicrec.models.ranker.facts import TrackFacts, listener_facts, track_facts
 from musicrec.models.ranker.fit import Examples, RankerModel, fit_ranker
 from musicrec.models.ranker.names import feature_names
@@ -26,7 +28,7 @@ from musicrec.pipelines.content import linked_vectors
 from musicrec.pipelines.lists import SecondStage, check_retrievers, list_makers
 from musicrec.pipelines.model_fits import ModelFits
 from musicrec.pipelines.models_at import ModelsAt, models_at
-from musicrec.pipelines.settings import KNN, RANKER
+from musicrec.pipelines.settings import KNN, RANKER, USER_KNN
 from musicrec.pipelines.training_data import TrainingData, training_data
 from musicrec.transforms.interactions import InteractionParams, ItemKind, indexed_plays
 
@@ -51,6 +53,11 @@ class RankerJob:
     files: Path
 
     @property
+    def fitted(self) -> frozenset[str]:
+        """The models that lists may be made by, where there is enough to fit them."""
+        return frozenset({"als", "pca", CONTENT, KNN, USER_KNN, *(fit.kind for fit in self.fits.neural)})
+
+    @property
     def features(self) -> tuple[str, ...]:
         """The columns."""
         return feature_names(self.params.retrievers, self.params.leave_out)
@@ -66,16 +73,24 @@ def examples_before(run: Run, job: RankerJob, until: datetime) -> Examples:
 
     Raises
     ------
-    InputError : no window has listeners whose candidates were played.
+    TooLittleError : no window with the usual listens has listeners whose candidates were played.
     """
     params, parts = job.params, []
+    listens = run.lakehouse.read("silver.listens")
     for n in range(params.windows, 0, -1):
         start = until - n * timedelta(days=params.window_days)
-        part = window_examples(run, job, start, start + timedelta(days=params.window_days))
+        end = start + timedelta(days=params.window_days)
+        try:
+            check_enough(listens, start, end, "ranker")
+        except TooLittleError as error:
+            run.log.warning("ranker: a window is left out", reason=str(error))
+            continue
+        part = window_examples(run, job, start, end)
         if part is not None:
             parts.append(part)
     if not parts:
-        raise InputError("table silver.listens", f"windows before {until} with plays before and in them", "none")
+        expected = f"a window of {params.window_days:g} days before {until:%Y-%m-%d %H:%M} whose plays were offered"
+        raise TooLittleError("ranker, table silver.listens", expected, f"none in the last {params.windows}")
     examples = joined(parts)
     run.log.info("ranker: examples", windows=len(parts), listeners=len(examples.sizes), rows=len(examples.labels))
     return examples
@@ -189,7 +204,7 @@ class Retrieval:
             neighbours=models.neighbours,
             user_neighbours=models.user_neighbours,
         )
-        check_retrievers(self.job.params.retrievers, makers)
+        check_retrievers(self.job.params.retrievers, makers, self.job.fitted)
         return {name: makers[name]() for name in self.job.params.retrievers}
 
     def stage(self, model: RankerModel) -> SecondStage:

@@ -8,8 +8,8 @@ from musicrec.models.pca.fit import PcaParams
 from musicrec.pipelines.earlier_models import als_items_before
 from musicrec.pipelines.fitting import fit_als_model, fit_pca_model
 from musicrec.pipelines.fold_in import fold_in_als
-from musicrec.pipelines.publish import publish
-from musicrec.pipelines.training_data import training_data
+from musicrec.pipelines.publish import publish, published_or_left_out
+from musicrec.pipelines.training_data import TrainingData, training_data
 from musicrec.transforms.interactions import InteractionParams, ItemKind
 
 
@@ -19,13 +19,21 @@ def train_als(run: Run, item: ItemKind, interaction: InteractionParams, params: 
     On nights between fits (`params.refit_days`) the listeners are folded in instead.
     """
     data = training_data(run, item, interaction, read_often=False)
-    model = fold_in_als(run, data, params) or fit_als_model(run, data, params, als_items_before(run, params))
-    return publish(run, model, params, data.interactions.count(), "")
+
+    def made() -> Stage:
+        model = fold_in_als(run, data, params) or fit_als_model(run, data, params, als_items_before(run, params))
+        return publish(run, model, params, data.interactions.count(), "")
+
+    return published_or_left_out(run, "als", made)
 
 
 def train_pca(run: Run, item: ItemKind, interaction: InteractionParams, params: PcaParams) -> Stage:
     """Fit and publish PCA; its explained variance ratios go to ops.metrics, one step a component."""
     data = training_data(run, item, interaction, read_often=False)
+    return published_or_left_out(run, "pca", lambda: _train_pca(run, data, params))
+
+
+def _train_pca(run: Run, data: TrainingData, params: PcaParams) -> Stage:
     model = fit_pca_model(run, data, params)
     cumulative = 0.0
     for component, ratio in enumerate(model.explained_variance_ratio):

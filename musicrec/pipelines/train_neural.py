@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from pyspark.sql import functions as F
@@ -12,7 +13,7 @@ from musicrec.models.neural.dot_bias import dot_bias_vectors, loved
 from musicrec.pipelines.fit_pairs import fit_pair_model
 from musicrec.pipelines.fit_sequence import fit_sequence_model
 from musicrec.pipelines.model_fits import PairFit, SequenceFit
-from musicrec.pipelines.publish import publish, register
+from musicrec.pipelines.publish import publish, published_or_left_out, register
 from musicrec.pipelines.sequence_job import Fitted
 from musicrec.pipelines.settings import RERANKER
 from musicrec.pipelines.training_data import TrainingData, training_data
@@ -24,7 +25,8 @@ _LOVED = 100
 
 def train_sequence(run: Run, item: ItemKind, interaction: InteractionParams, fit: SequenceFit, files: Path) -> Stage:
     """Fit and publish the LSTM; its history goes to ops.metrics, one step an epoch. Files lie under `files`."""
-    return _train_sequence(run, training_data(run, item, interaction, read_often=False), fit, files)
+    data = training_data(run, item, interaction, read_often=False)
+    return published_or_left_out(run, fit.kind, lambda: _train_sequence(run, data, fit, files))
 
 
 def train_neural(
@@ -34,18 +36,18 @@ def train_neural(
     fits: tuple[SequenceFit | PairFit, ...],
     files: Path,
 ) -> Stage:
-    """Fit and publish the neural models that the configuration names beside the LSTM, one after the other."""
+    """Fit and publish the neural models that the configuration names beside the LSTM, one after the other.
+
+    It counts as skipped where there was too little for one of them.
+    """
     if not fits:
         return Stage(0, 0, "neural.models names none")
     data = training_data(run, item, interaction, read_often=False)
-    stages = []
-    for fit in fits:
-        if isinstance(fit, SequenceFit):
-            stages.append(_train_sequence(run, data, fit, files))
-        else:
-            stages.append(_train_pairs(run, data, fit, files))
-    names = ", ".join(fit.kind for fit in fits)
-    return Stage(sum(stage.rows_in for stage in stages), sum(stage.rows_out for stage in stages), names)
+    stages = [_one_of_others(run, data, fit, files) for fit in fits]
+    left_out = [stage.note for stage in stages if stage.is_skipped]
+    note = "; ".join(left_out) or ", ".join(fit.kind for fit in fits)
+    rows_in, rows_out = (sum(getattr(stage, name) for stage in stages) for name in ("rows_in", "rows_out"))
+    return Stage(rows_in, rows_out, note, is_skipped=bool(left_out))
 
 
 def record_history(run: Run, name: str, fitted: Fitted) -> None:
@@ -55,6 +57,15 @@ def record_history(run: Run, name: str, fitted: Fitted) -> None:
         figures = {"train_loss": epoch.train_loss, **epoch.figures, "events_per_second": rate, "waited": epoch.waited}
         for figure, value in figures.items():
             run.metric(figure, value, step=epoch.epoch, model=name)
+
+
+def _one_of_others(run: Run, data: TrainingData, fit: SequenceFit | PairFit, files: Path) -> Stage:
+    if isinstance(fit, SequenceFit):
+        return published_or_left_out(run, fit.kind, lambda: _train_sequence(run, data, fit, files))
+    stage = published_or_left_out(run, fit.kind, lambda: _train_pairs(run, data, fit, files))
+    if stage.is_skipped:
+        shutil.rmtree(files / fit.kind / "model", ignore_errors=True)  # it would be taken for tonight's
+    return stage
 
 
 def _train_sequence(run: Run, data: TrainingData, fit: SequenceFit, files: Path) -> Stage:

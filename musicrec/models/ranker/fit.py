@@ -10,7 +10,7 @@ import lightgbm
 import numpy as np
 from numpy.typing import NDArray
 
-from musicrec.errors import InputError, NonFiniteError
+from musicrec.errors import InputError, NonFiniteError, TooLittleError
 from musicrec.models.ranker.names import feature_directions
 from musicrec.models.ranker.params import RankerParams
 
@@ -89,12 +89,13 @@ def fit_ranker(examples: Examples, names: Sequence[str], params: RankerParams, s
 
     Raises
     ------
-    InputError : nothing was played, or everything was: there is no order to learn.
+    TooLittleError : nothing was played, or everything was, or no split was found: there is no order to learn.
     NonFiniteError : a feature is NaN or infinite.
     """
     played = int(examples.labels.sum())
     if played in (0, len(examples.labels)):
-        raise InputError("the ranker's examples", "candidates that were played and others", f"{played} played")
+        found = f"{played} played of {len(examples.labels)}"
+        raise TooLittleError("the ranker's examples", "candidates that were played and others", found)
     if not np.isfinite(examples.features).all():
         raise NonFiniteError("the ranker's features hold NaN or infinity")
     settings = {
@@ -121,6 +122,10 @@ def fit_ranker(examples: Examples, names: Sequence[str], params: RankerParams, s
         examples.features, examples.labels, group=examples.sizes, feature_name=list(names), params={"verbosity": -1}
     )
     trees = lightgbm.train(settings, rows, num_boost_round=params.trees)
+    if not trees.feature_importance("split").any():
+        # All scores of such trees are the same.
+        found = f"{len(examples.labels)} candidates that no tree splits"
+        raise TooLittleError(f"ranker.min_leaf = {params.min_leaf}", "candidates enough for a split", found)
     return RankerModel(trees.model_to_string(), tuple(names), tuple(params.retrievers), params.candidates)
 
 
