@@ -60,7 +60,9 @@ class Night:
         return found
 
 
-def make_night(spark: SparkSession, base: Path, listens: Rows, tracks: Rows | None = None, end: str = "2021-08-08") -> Night:
+def make_night(
+    spark: SparkSession, base: Path, listens: Rows, tracks: Rows | None = None, end: str = "2021-08-08"
+) -> Night:
     write_spark_dump(base / "dumps" / "full-dump-1", listens, end=end)
     if tracks:
         write_catalogue(base / "tracks", "spotify_songs", tracks)
@@ -75,9 +77,18 @@ CASES = {
     "one listener, one track": (ONE, None),
     "one listener, one track, twice": ([*ONE, listen(1, "2021-08-06 12:00:00")], None),
     "two with the same track": ([*ONE, listen(2, "2021-08-07 12:00:00")], None),
-    "one listener, three tracks": ([listen(1, f"2021-08-0{d} 12:00:00", t) for d, t in ((5, "A"), (6, "B"), (7, "C"))], None),
-    "two, a listen each": ([listen(1, "2021-08-06 12:00:00", "A"), listen(2, "2021-08-07 12:00:00", "B", artist_name="Other")], None),
-    "one artist": ([listen(u, f"2021-08-0{d} 12:0{u}:00", f"S{(u + d) % 4}") for u in (1, 2, 3) for d in (4, 5, 6, 7)], None),
+    "one listener, three tracks": (
+        [listen(1, f"2021-08-0{d} 12:00:00", t) for d, t in ((5, "A"), (6, "B"), (7, "C"))],
+        None,
+    ),
+    "two, a listen each": (
+        [listen(1, "2021-08-06 12:00:00", "A"), listen(2, "2021-08-07 12:00:00", "B", artist_name="Other")],
+        None,
+    ),
+    "one artist": (
+        [listen(u, f"2021-08-0{d} 12:0{u}:00", f"S{(u + d) % 4}") for u in (1, 2, 3) for d in (4, 5, 6, 7)],
+        None,
+    ),
 }
 
 
@@ -89,6 +100,9 @@ def test_explore(spark: SparkSession, tmp_path: Path, name: str, capsys) -> None
     out = capsys.readouterr()
     with open("/tmp/h/steps/explore.txt", "a") as f:
         print("=====", name, file=f)
-        for k, v in night.ends().items(): print(k, v, file=f)
-        for k, v in night.lists().items(): print(k, [(r["title"], round(r["score"],4), r["model"], r["reason"]) for r in v], file=f)
-        print(out.out[:3000], file=f); print([l for l in out.err.splitlines() if "[warn" in l or "error" in l], file=f)
+        for k, v in night.ends().items():
+            print(k, v, file=f)
+        for k, v in night.lists().items():
+            print(k, [(r["title"], round(r["score"], 4), r["model"], r["reason"]) for r in v], file=f)
+        print(out.out[:3000], file=f)
+        print([l for l in out.err.splitlines() if "[warn" in l or "error" in l], file=f)
