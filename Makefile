@@ -2,6 +2,8 @@
 SHELL := /bin/bash
 CONFIG ?= conf/local.toml
 READY := .venv/.ready
+# Which tests: all but the nights that .ci/run adds.
+MARKS ?= not nights
 # JAVA_HOME is written by the set-up where Java had to be found beside the PATH.
 RUN = source .venv/bin/activate && if [ -s .venv/java_home ]; then export JAVA_HOME="$$(cat .venv/java_home)"; fi &&
 
@@ -19,8 +21,8 @@ $(READY): pyproject.toml constraints.txt conf/setup.sh conf/spark-defaults.conf
 nightly: $(READY) ## run the nightly on the bundled sample (CONFIG=conf/local.toml)
 	@$(RUN) python jobs/nightly.py --config $(CONFIG)
 
-test: $(READY) ## run the tests, in two processes
-	@$(RUN) python -m pytest -n 2 --dist loadfile
+test: $(READY) ## run the tests, in two processes; MARKS= runs a night with each file of conf/ too
+	@$(RUN) python -m pytest -n 2 --dist loadfile -m "$(MARKS)"
 
 lint: $(READY) ## ruff, mypy --strict, the layers
 	@$(RUN) ruff check . && ruff format --check . && mypy && lint-imports

@@ -65,3 +65,17 @@ class LeakError(MusicrecError):
 
 class CountMismatchError(MusicrecError):
     """rows in != rows kept + duplicates + quarantined: a job lost or made rows."""
+
+
+class DegenerateModelError(MusicrecError):
+    """A fit gave a model whose scores cannot tell items apart; nothing of it was published.
+
+    Parameters
+    ----------
+    model : its name.
+    found : what its scores are like.
+    settings : what it was fitted with.
+    """
+
+    def __init__(self, model: str, found: str, settings: str) -> None:
+        super().__init__(f"model {model}: its scores cannot tell items apart: {found}; fitted with {settings}")

@@ -15,6 +15,7 @@ from musicrec.books import Done
 from musicrec.config import Config
 from musicrec.io.run_log import OK, UP_TO_DATE
 from musicrec.io.tables import Lakehouse
+from musicrec.logs import shown_score
 from musicrec.schemas import TABLES
 
 _LISTENERS_SHOWN, _ROWS_SHOWN = 3, 10
@@ -129,7 +130,7 @@ def _print_lists(console: Console, lakehouse: Lakehouse, day: date) -> None:
         for heading in ("title", "artist", "score", "reason"):
             grid.add_column(heading, justify="right" if heading == "score" else "left")
         for row in rows.where(F.col("user_id") == user.user_id).orderBy("rank").collect():
-            grid.add_row(str(row["rank"]), row.title or "", row.artist or "", f"{row.score:.4f}", row.reason)
+            grid.add_row(str(row["rank"]), row.title or "", row.artist or "", shown_score(row.score), row.reason)
         console.print(grid)
 
 

@@ -134,25 +134,29 @@ def _cluster_tracks(run: Run, config: Config, sources: Sources) -> Stage:
 
 
 def _train_als(run: Run, config: Config, sources: Sources) -> Stage:
-    return train_als(run, config.recommend.item, config.interactions, config.als)
+    return train_als(run, config.recommend.item, config.interactions, config.als, config.recommend.n)
 
 
 def _train_cold_start(run: Run, config: Config, sources: Sources) -> Stage:
-    return train_cold_start(run, config.recommend.item, config.cold_start)
+    return train_cold_start(run, config.recommend.item, config.cold_start, config.recommend.fresh)
 
 
 def _train_pca(run: Run, config: Config, sources: Sources) -> Stage:
-    return train_pca(run, config.recommend.item, config.interactions, config.pca)
+    return train_pca(run, config.recommend.item, config.interactions, config.pca, config.recommend.n)
 
 
 def _train_sequence(run: Run, config: Config, sources: Sources) -> Stage:
     files = config.lakehouse.files_folder
-    return train_sequence(run, config.recommend.item, config.interactions, model_fits(config).lstm, files)
+    return train_sequence(
+        run, config.recommend.item, config.interactions, model_fits(config).lstm, files, config.recommend.n
+    )
 
 
 def _train_neural(run: Run, config: Config, sources: Sources) -> Stage:
     files = config.lakehouse.files_folder
-    return train_neural(run, config.recommend.item, config.interactions, model_fits(config).others, files)
+    return train_neural(
+        run, config.recommend.item, config.interactions, model_fits(config).others, files, config.recommend.n
+    )
 
 
 def _train_knn(run: Run, config: Config, sources: Sources) -> Stage:
@@ -168,8 +172,8 @@ def _train_popularity(run: Run, config: Config, sources: Sources) -> Stage:
 
 
 def _train_content(run: Run, config: Config, sources: Sources) -> Stage:
-    item, days = config.recommend.item, config.similar.refit_days
-    return train_content(run, item, config.interactions, config.content, days, config.lakehouse.files_folder)
+    item, days, files = config.recommend.item, config.similar.refit_days, config.lakehouse.files_folder
+    return train_content(run, item, config.interactions, config.content, days, files, config.recommend.n)
 
 
 def _recommend(run: Run, config: Config, sources: Sources) -> Stage:

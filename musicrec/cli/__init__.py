@@ -20,7 +20,7 @@ from musicrec.cli.similar import similar
 from musicrec.config import load_config
 from musicrec.entry import ended_with, parse_day
 from musicrec.errors import InputError, TableMissingError
-from musicrec.logs import terminal_width
+from musicrec.logs import shown_score, terminal_width
 from musicrec.pipelines.fold_in import ListenerLists, read_plays
 
 
@@ -51,7 +51,7 @@ def show(user_id: str, config: Path, root: str | None, shelf: str, as_of: str | 
         for heading in ("title", "artist", "score", "model", "reason"):
             grid.add_column(heading)
         for row in rows[:n]:
-            score = f"{row['score']:.4f}"
+            score = shown_score(row["score"])
             grid.add_row(str(row["rank"]), row["title"] or "", row["artist"], score, row["model"], row["reason"])
         Console(width=terminal_width(150), highlight=False).print(grid)
 
@@ -82,7 +82,7 @@ def fold_in(items: tuple[str, ...], user: str | None, config: Path, root: str | 
         for heading in ("title", "artist", "score", "item"):
             grid.add_column(heading)
         for offer in offers:
-            grid.add_row(str(offer.rank), offer.title or "", offer.artist, f"{offer.score:.4f}", offer.item)
+            grid.add_row(str(offer.rank), offer.title or "", offer.artist, shown_score(offer.score), offer.item)
         Console(width=terminal_width(150), highlight=False).print(grid)
 
     ended_with(work)

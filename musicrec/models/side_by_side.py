@@ -1,4 +1,4 @@
-"""Whether, and how many, tasks of one stage can run at the same time and talk to each other."""
+"""How many tasks a stage should have, and whether they can run at the same time and talk to each other."""
 
 from __future__ import annotations
 
@@ -6,13 +6,34 @@ import re
 import secrets
 import sys
 
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
+
+# Rows of a task, at least, where Spark's shuffles have far more partitions than the executors have cores.
+_ROWS_OF_A_TASK = 256
+# Tasks for each core, where nothing says how many.
+TASKS_A_CORE = 4
 
 
 def slots(session: SparkSession) -> int:
     """How many tasks the session's executors run at the same time, at least 1."""
     context = session.sparkContext
     return max(context.defaultParallelism // int(context.getConf().get("spark.task.cpus", "1") or 1), 1)
+
+
+def shuffle_partitions(session: SparkSession) -> int:
+    """As many partitions as Spark's shuffles have; four for each core where that is left to Spark (`auto`)."""
+    told = session.conf.get("spark.sql.shuffle.partitions") or ""
+    return int(told) if told.isdigit() else TASKS_A_CORE * slots(session)
+
+
+def partitions_for(rows: DataFrame) -> int:
+    """For so many rows of which each is much work: as Spark's shuffles have, where these are made for far more cores
+    than there are no more than one for each 256 rows, which are counted then."""
+    session = rows.sparkSession
+    most = shuffle_partitions(session)
+    if most <= TASKS_A_CORE * slots(session):
+        return most
+    return max(1, min(most, -(-rows.count() // _ROWS_OF_A_TASK)))
 
 
 def why_not_side_by_side(session: SparkSession) -> str | None:

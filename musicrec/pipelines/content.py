@@ -28,7 +28,13 @@ NO_FEATURES = TooLittleError("table silver.track_features", "a track with audio 
 
 
 def train_content(
-    run: Run, item: ItemKind, interaction: InteractionParams, params: ContentParams, refit_days: int, files: Path
+    run: Run,
+    item: ItemKind,
+    interaction: InteractionParams,
+    params: ContentParams,
+    refit_days: int,
+    files: Path,
+    places: int = 20,
 ) -> Stage:
     """Replace the content rows of gold.similar_tracks, and publish the content model's vectors.
 
@@ -40,6 +46,7 @@ def train_content(
     Raises
     ------
     InputError : the features' vectors were made with other weights, or of other features than today's.
+    DegenerateModelError : the model's scores cannot tell `places` items apart, though their features can.
     """
     features = run.lakehouse.read_or_empty("silver.track_features")
     if features.isEmpty():
@@ -60,7 +67,7 @@ def train_content(
     rows, items = written.agg(F.count("*"), F.count_distinct("item")).collect()[0]
     run.metric("items_with_neighbours", items, model=CONTENT)
     note = f"{items:,} tracks and recordings have neighbours" if stay is None else stay.note
-    published = _publish(run, item, interaction, params)
+    published = _publish(run, item, interaction, params, places)
     return Stage(features.count(), rows + published, f"{note}; {published:,} vectors")
 
 
@@ -78,7 +85,7 @@ def linked_vectors(run: Run, data: TrainingData) -> DataFrame:
     return items.join(links, "item_id", "inner").join(features, "track_id", "inner").select("item_idx", "vector")
 
 
-def _publish(run: Run, item: ItemKind, interaction: InteractionParams, params: ContentParams) -> int:
+def _publish(run: Run, item: ItemKind, interaction: InteractionParams, params: ContentParams, places: int) -> int:
     if item != "recording":
         return 0
     data = training_data(run, item, interaction, read_often=False)
@@ -87,7 +94,7 @@ def _publish(run: Run, item: ItemKind, interaction: InteractionParams, params: C
         run.log.warning("content: no recording is linked to a track with features")
         withdraw(run, CONTENT)
         return 0
-    vectors = publish(run, model, params, 0, "").rows_out
+    vectors = publish(run, model, params, 0, "", places=places).rows_out
     model.release()
     return vectors
 

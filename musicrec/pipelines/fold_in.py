@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from musicrec.errors import InputError
 from musicrec.io.delta_rows import read_rows
@@ -15,8 +17,10 @@ from musicrec.models.als.fold_in import FoldIn, fold_in
 from musicrec.models.als.params import AlsParams
 from musicrec.models.blocks import read_vectors
 from musicrec.models.embedding import EmbeddingModel, ItemMatrix
+from musicrec.models.significant import significant
 from musicrec.pipelines.earlier_models import newest_als_before, vectors_of
 from musicrec.pipelines.training_data import TrainingData
+from musicrec.ranking.catalogue import lengths
 from musicrec.transforms.interactions import Confidence, confidence_of
 
 # What a published model's figures say where it was not fitted: days since its items were.
@@ -77,6 +81,7 @@ class ListenerLists:
         order = np.argsort(item_idx, kind="stable")
         vectors = read_vectors(rows["vector"].combine_chunks())[order]
         self._fold = FoldIn(ItemMatrix(item_idx[order], vectors, rows["bias"].to_numpy()[order]), params)
+        self._longest = float(lengths(vectors).max(initial=0.0))
         self._names = _names(root, item_kind)
         self._index = {names[0]: idx for idx, names in self._names.items()}
 
@@ -98,15 +103,26 @@ class ListenerLists:
             found = ", ".join(sorted(plays)) or "no item"
             raise InputError("the listener's plays", "item_ids of silver.item_index that the model als has", found)
         weights = confidence_of(np.array([known[int(idx)] for idx in heard]), self._confidence)
-        scores = self._fold.items.vectors @ self._fold.vector(heard, weights)
-        scores[rows[has_vector]] = -np.inf
-        wanted = min(n, len(scores) - int(has_vector.sum()))
+        best, scores = self._best(self._fold.vector(heard, weights), rows[has_vector], n)
+        return [self._offer(*place) for place in zip(itertools.count(1), best.tolist(), scores.tolist())]
+
+    def _best(
+        self, vector: NDArray[np.float32], out: NDArray[np.int64], n: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """The rows of the n best items and their scores, as the top-N engine has them."""
+        vectors = self._fold.items.vectors
+        rough = vectors @ vector
+        rough[out] = -np.inf
+        wanted = min(n, len(rough) - len(out))
         if wanted <= 0:
-            return []
-        # All that reach the n-th score, so that ties at the end are settled by the order too.
-        reached = np.flatnonzero(scores >= np.partition(scores, len(scores) - wanted)[len(scores) - wanted])
-        best = reached[np.lexsort((reached, -scores[reached]))][:wanted]
-        return [self._offer(rank + 1, int(row), float(scores[row])) for rank, row in enumerate(best)]
+            return np.zeros(0, np.int64), np.zeros(0)
+        # All that can reach the n-th score, by the error of float32 products (see `ranking.engine`).
+        error = (len(vector) + 6) * (2.0**-23 * self._longest * float(np.linalg.norm(vector)) + 2.0**-125)
+        floor = float(np.partition(rough, len(rough) - wanted)[len(rough) - wanted]) - 2 * error
+        reached = np.flatnonzero(rough >= floor)
+        scores = significant(vectors[reached].astype(np.float64) @ vector.astype(np.float64))
+        best = np.lexsort((reached, -scores))[:wanted]
+        return reached[best], scores[best]
 
     def _offer(self, rank: int, row: int, score: float) -> Offer:
         item, title, artist = self._names[int(self._fold.items.item_idx[row])]

@@ -20,11 +20,33 @@ from musicrec.params import Params
 from musicrec.pipelines.earlier_models import job_of
 from musicrec.pipelines.lists import Rerank, ncf_order
 from musicrec.pipelines.settings import KNN, RERANKER
+from musicrec.pipelines.telling import check_tells_apart
 from musicrec.schemas import TABLES
 
 
-def publish(run: Run, model: EmbeddingModel, params: Params, rows_in: int, files: str) -> Stage:
-    """Replace the model's vectors and register it with the Delta versions of what it was made from."""
+def publish(
+    run: Run,
+    model: EmbeddingModel,
+    params: Params,
+    rows_in: int,
+    files: str,
+    *,
+    pairs: DataFrame | None = None,
+    places: int = 20,
+) -> Stage:
+    """Replace the model's vectors and register it with the Delta versions of what it was made from.
+
+    Parameters
+    ----------
+    pairs : DataFrame (user_idx, item_idx, weight) of what it learnt from; None where what it can tell apart is its
+        items' vectors.
+    places : of a published list.
+
+    Raises
+    ------
+    DegenerateModelError : its scores cannot tell items apart; nothing was written.
+    """
+    check_tells_apart(model, params, pairs, places)
     lake = run.lakehouse
     marks = {"model": F.lit(model.name), "run_id": F.lit(run.run_id)}
     where = f"model = '{model.name}'"

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,9 @@ from musicrec.pipelines.models_at import ModelsAt, models_at
 from musicrec.pipelines.settings import KNN, RANKER, USER_KNN
 from musicrec.pipelines.training_data import TrainingData, training_data
 from musicrec.transforms.interactions import InteractionParams, ItemKind, indexed_plays
+
+# The order of fewer listeners is no rule for others; and smallest leaves that must fit into what a tree is grown from.
+_LISTENERS, _LEAVES = 5, 4
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,8 @@ def examples_before(run: Run, job: RankerJob, until: datetime) -> Examples:
 
     Raises
     ------
-    TooLittleError : no window with the usual listens has listeners whose candidates were played.
+    TooLittleError : no window with the usual listens has listeners whose candidates were played, or all together have
+        too few of them.
     """
     params, parts = job.params, []
     listens = run.lakehouse.read("silver.listens")
@@ -92,8 +97,18 @@ def examples_before(run: Run, job: RankerJob, until: datetime) -> Examples:
         expected = f"a window of {params.window_days:g} days before {until:%Y-%m-%d %H:%M} whose plays were offered"
         raise TooLittleError("ranker, table silver.listens", expected, f"none in the last {params.windows}")
     examples = joined(parts)
+    _check_enough_to_learn(examples, params)
     run.log.info("ranker: examples", windows=len(parts), listeners=len(examples.sizes), rows=len(examples.labels))
     return examples
+
+
+def _check_enough_to_learn(examples: Examples, params: RankerParams) -> None:
+    listeners, rows = len(examples.sizes), len(examples.labels)
+    # Of these a share is drawn for each tree, whose first split needs a leaf's candidates on both sides.
+    least = ceil(_LEAVES * params.min_leaf / params.row_share)
+    if listeners < _LISTENERS or rows < least:
+        needed = f"{least} candidates (ranker.min_leaf) of {_LISTENERS} listeners who played some of theirs"
+        raise TooLittleError("ranker", needed, f"{rows} of {listeners}")
 
 
 def joined(parts: list[Examples]) -> Examples:

@@ -216,7 +216,7 @@ def _rows(lists: DataFrame, items: DataFrame) -> DataFrame:
         F.col("item_id").alias("item"),
         "title",
         "artist",
-        F.round("scores", 6).alias("score"),
+        F.col("scores").alias("score"),
         F.when(F.col("filled"), F.lit("popular")).otherwise(F.col("model")).alias("model"),
         F.col("reasons").alias("reason"),
     )

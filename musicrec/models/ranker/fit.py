@@ -89,7 +89,7 @@ def fit_ranker(examples: Examples, names: Sequence[str], params: RankerParams, s
 
     Raises
     ------
-    TooLittleError : nothing was played, or everything was, or no split was found: there is no order to learn.
+    TooLittleError : nothing was played, or everything was: there is no order to learn.
     NonFiniteError : a feature is NaN or infinite.
     """
     played = int(examples.labels.sum())
@@ -122,10 +122,6 @@ def fit_ranker(examples: Examples, names: Sequence[str], params: RankerParams, s
         examples.features, examples.labels, group=examples.sizes, feature_name=list(names), params={"verbosity": -1}
     )
     trees = lightgbm.train(settings, rows, num_boost_round=params.trees)
-    if not trees.feature_importance("split").any():
-        # All scores of such trees are the same.
-        found = f"{len(examples.labels)} candidates that no tree splits"
-        raise TooLittleError(f"ranker.min_leaf = {params.min_leaf}", "candidates enough for a split", found)
     return RankerModel(trees.model_to_string(), tuple(names), tuple(params.retrievers), params.candidates)
 
 
