@@ -11,6 +11,7 @@ from typing import Any
 from pyspark.sql import Row as SqlRow
 from pyspark.sql import functions as F
 
+from musicrec.errors import InputError
 from musicrec.io.runs import Run, Stage, git_commit, package_versions
 from musicrec.io.tables import Lakehouse
 from musicrec.schemas import TABLES
@@ -127,9 +128,12 @@ def newest_day(lakehouse: Lakehouse) -> date:
 
     Raises
     ------
-    TableMissingError : nothing was taken in.
+    TableMissingError, InputError : nothing was taken in.
     """
     listens = lakehouse.read("bronze.listens").agg(F.max("listened_at").cast("double")).collect()[0][0]
+    if listens is None:
+        where = f"table bronze.listens at {lakehouse.location('bronze.listens')}"
+        raise InputError(where, "a listen that was not quarantined", "none")
     seconds = [listens]
     if lakehouse.exists("ops.sources"):
         dumps = lakehouse.read("ops.sources").where("kind IN ('full', 'incremental')")

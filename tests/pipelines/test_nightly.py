@@ -163,7 +163,7 @@ def test_a_second_night_without_news_changes_nothing(night: Night) -> None:
     night.run(list(NIGHTLY))
     assert night.versions() == before
     last = max(row["started_at"] for row in night.rows("ops.runs"))
-    assert all(row["status"] == "ok" for row in night.rows("ops.runs"))
+    assert {row["status"] for row in night.rows("ops.runs")} == {"ok", "skipped"}
     assert {row["job"] for row in night.rows("ops.runs") if row["started_at"] == last} <= {
         "ingest_listens",
         "ingest_tracks",
