@@ -129,12 +129,12 @@ def tune(told: Command) -> None:
     ConfigError : the configuration, the space or the model's name is wrong.
     MusicrecError : every trial failed.
     """
-    if told.model not in MODELS:
-        raise ConfigError("MODEL", f"one of {', '.join(MODELS)}", told.model)
     beginning = Beginning("tune", told.config.absolute().parent)
     with beginning.kept():
         beginning.lakehouse = lakehouse_of(told.config, told.overrides, told.presets)
         config = beginning.config = load_config(told.config, told.overrides, told.presets)
+        if told.model not in MODELS:
+            raise ConfigError("MODEL", f"one of {', '.join(MODELS)}", told.model)
         where = told.space or told.config.parent / "spaces" / f"{told.model}.toml"
         space = read_space(where, config, MODELS[told.model].sections(config))
         if config.tune.sampler == "grid":

@@ -35,6 +35,12 @@ SMALL = (
     "sequences.length=6",
     "sequences.stride=5",
 )
+NEURAL = (
+    "neural.models=['attention', 'dot_bias', 'ncf']",
+    "dot_bias.training.epochs=1",
+    "ncf.training.epochs=1",
+    "recommend.discover=ncf",
+)
 WITHOUT_CATALOGUE = {"build_features", "cluster_tracks", "train_content", "train_cold_start"}
 Rows = list[dict[str, Any]]
 
@@ -228,9 +234,13 @@ def test_an_earlier_model_is_not_taken_for_one_that_there_is_too_little_for(two:
 
 def test_one_listener_with_one_track(spark: SparkSession, tmp_path: Path) -> None:
     night = make_night(spark, tmp_path, [listen(1, "2021-08-07 12:00:00")])
-    night.run()
+    night.run(NIGHTLY, *NEURAL)
     skipped = night.skipped()
-    assert set(skipped) == {"train_pca", "train_sequence", "train_knn", "train_ranker", "evaluate", *WITHOUT_CATALOGUE}
+    models = {"train_pca", "train_sequence", "train_neural", "train_knn", "train_ranker"}
+    assert set(skipped) == {*models, "evaluate", *WITHOUT_CATALOGUE}
+    # The other two need no order of plays.
+    assert (skipped["train_neural"] or "").startswith("attention, table silver.sequences: ")
+    assert {row["model"] for row in night.rows("ops.models")} == {"als", "dot_bias", "ncf"}
     assert skipped["evaluate"] == (
         "evaluate, table silver.listens: expected listens before 2021-08-07 00:00, found none"
     )
