@@ -94,8 +94,8 @@ def examples_before(run: Run, job: RankerJob, until: datetime) -> Examples:
         if part is not None:
             parts.append(part)
     if not parts:
-        expected = f"a window of {params.window_days:g} days before {until:%Y-%m-%d %H:%M} whose plays were offered"
-        raise TooLittleError("ranker, table silver.listens", expected, f"none in the last {params.windows}")
+        expected = f"plays of what was offered, in the last {params.windows} windows before {until:%Y-%m-%d %H:%M}"
+        raise TooLittleError("ranker, table silver.listens", expected, "none")
     examples = joined(parts)
     _check_enough_to_learn(examples, params)
     run.log.info("ranker: examples", windows=len(parts), listeners=len(examples.sizes), rows=len(examples.labels))

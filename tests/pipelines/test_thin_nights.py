@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -16,7 +16,9 @@ from pyspark.sql import SparkSession
 from musicrec import steps
 from musicrec.entry import run_steps
 from musicrec.errors import InputError, StepsFailedError
+from musicrec.io import run_log
 from musicrec.io.tables import Lakehouse
+from musicrec.pipelines import earlier_build
 from musicrec.report import print_report
 from musicrec.schemas import TABLES
 from musicrec.steps import INGEST, NIGHTLY
@@ -89,6 +91,15 @@ def make_night(
     root = base / "lakehouse"
     places = (f"lakehouse.root={root}", f"sources.listens={base / 'dumps'}", f"sources.tracks={catalogue}")
     return Night(Lakehouse(spark, str(root)), (*places, *SMALL))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _same_code() -> Iterator[None]:
+    """All nights are by the same code, whoever edits a file in the meantime."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (run_log, earlier_build):
+            patch.setattr(module, "package_versions", dict)
+        yield
 
 
 def crash(*_: object) -> None:
@@ -254,10 +265,8 @@ def test_no_catalogue_and_a_listen_each(spark: SparkSession, tmp_path: Path) -> 
         for user, song in ((1, 1), (2, 2), (3, 2))
     ]
     night = make_night(spark, tmp_path, rows)
-    night.run()
-    skipped = night.skipped()
-    assert set(skipped) >= {"train_sequence", "train_knn", "train_ranker", *WITHOUT_CATALOGUE}
-    assert not {"build_playlists", "train_als", "recommend"} & set(skipped)
+    night.run([name for name in NIGHTLY if name not in {*WITHOUT_CATALOGUE, "train_ranker", "analyse", "evaluate"}])
+    assert {job for job, (status, _) in night.ends().items() if status != "ok"} == {"train_sequence", "train_knn"}
     lists = night.lists(date(2021, 8, 8))
     assert {user: titles for (shelf, user), titles in lists.items() if shelf == "discover"} == {
         "1": ["Song 2"],
