@@ -54,7 +54,7 @@ def built(root: Path, config: Path, overrides: Sequence[str]) -> tuple[Run, tupl
     settings = load_config(config, places)
     spark: SparkSession = build_session("musicrec-benchmark", config.absolute().parent, settings.spark.conf)
     lakehouse = Lakehouse(spark, settings.lakehouse.root)
-    day = newest_day(lakehouse)
+    day = newest_day(lakehouse, settings.listens)
     run = Run(lakehouse, "benchmark", "benchmark", datetime.now(UTC), settings.seed, make_logger("benchmark"), day)
     return run, places
 

@@ -128,7 +128,7 @@ def _all_done(
         lakehouse = Lakehouse(spark, config.lakehouse.root, config.lakehouse.catalog)
         if step not in INGEST and beginning.as_of is None:
             with beginning.kept(step):
-                beginning.as_of = newest_day(lakehouse)
+                beginning.as_of = newest_day(lakehouse, config.listens)
         as_of = None if step in INGEST else beginning.as_of
         run = Run(lakehouse, beginning.run_id, step, beginning.now, config.seed, beginning.log, as_of)
         started = datetime.now(UTC)

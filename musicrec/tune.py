@@ -142,7 +142,7 @@ def tune(told: Command) -> None:
         day = beginning.as_of = parse_day(told.as_of)
         spark = build_session(f"musicrec tune {told.model}", told.config.absolute().parent, config.spark.conf)
         lakehouse = Lakehouse(spark, config.lakehouse.root, config.lakehouse.catalog)
-        day = day or newest_day(lakehouse)
+        day = day or newest_day(lakehouse, config.listens)
     run = Run(lakehouse, beginning.run_id, "tune", beginning.now, config.seed, beginning.log, day)
     out = told.out or told.config.parent / "tuned" / f"{told.model}.toml"
     settings = {**settings_that_decide(config), "tune": config.tune.model_dump(mode="json"), "tuned": told.model}

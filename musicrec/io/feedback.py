@@ -171,7 +171,10 @@ def _time_of(folder: Path, name: str) -> datetime:
     except ValueError:
         where = marks[0] if marks else folder
         raise InputError(where, "a dump's time such as 2021-08-07 00:00:00", repr(text[:60])) from None
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    try:
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except OverflowError:  # by its zone it is before the year 1 or after 9999
+        return time.replace(tzinfo=UTC)
 
 
 def _single(path: Path, staging: Path) -> FeedbackSource:

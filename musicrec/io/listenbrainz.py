@@ -11,9 +11,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -22,7 +22,7 @@ from pyspark.sql import functions as F
 from musicrec.errors import InputError
 from musicrec.io import listenbrainz_json, listenbrainz_parquet
 from musicrec.io.archives import archive_stem, extract
-from musicrec.io.listenbrainz_parquet import CURRENT, OLDER, midnight
+from musicrec.io.listenbrainz_parquet import CURRENT, OLDER
 
 JSON = "json"
 _MARKERS = ("END_TIMESTAMP", "TIMESTAMP", "START_TIMESTAMP", "SCHEMA_SEQUENCE")
@@ -43,7 +43,7 @@ class Dump:
     name : of its folder or archive.
     format : `parquet`, `parquet-older` or `json`.
     kind : `full` or `incremental`.
-    started_at, ended_at : the period it covers, UTC.
+    started_at, ended_at : the period it covers, UTC, as it says itself; None where it does not.
     files : its data files in order.
     """
 
@@ -52,13 +52,13 @@ class Dump:
     format: str
     kind: str
     started_at: datetime | None
-    ended_at: datetime
+    ended_at: datetime | None
     folder: Path
     files: tuple[Path, ...]
 
 
 def find_dumps(sources: Sequence[str], staging: Path) -> list[Dump]:
-    """The dumps of `sources`, each once, in order of their end.
+    """The dumps of `sources`, each once, in order of their end; those that say none come last.
 
     Parameters
     ----------
@@ -79,7 +79,13 @@ def find_dumps(sources: Sequence[str], staging: Path) -> list[Dump]:
             raise InputError(source, "a dump (parquet or .listens files, or archives of them)", "none")
         for dump in dumps:
             found.setdefault(dump.source_id, dump)
-    return sorted(found.values(), key=lambda d: (d.ended_at, d.kind != "full", d.source_id))
+    return in_order(found.values())
+
+
+def in_order(dumps: Iterable[Dump]) -> list[Dump]:
+    """By their end, where they say one, a full dump before the increments."""
+    never = datetime.max.replace(tzinfo=UTC)
+    return sorted(dumps, key=lambda dump: (dump.ended_at or never, dump.kind != "full", dump.source_id))
 
 
 def check_dumps(dumps: Sequence[Dump]) -> dict[str, int]:
@@ -183,11 +189,6 @@ def _describe(folder: Path, name: str) -> Dump:
     )
     started_at = _marked_time(folder, "START_TIMESTAMP")
     ended_at = _marked_time(folder, "END_TIMESTAMP") or _marked_time(folder, "TIMESTAMP") or _named_time(name)
-    if ended_at is None:
-        if not files:
-            raise InputError(folder, "parquet or .listens files", "none")
-        last = listenbrainz_json.newest(files) if form == JSON else listenbrainz_parquet.newest(files, form)
-        ended_at = midnight(last + timedelta(days=1))
     kind = "incremental" if "incremental" in name else "full"
     source_id = _source_id(folder, files, form, ended_at)
     return Dump(source_id, name, form, kind, started_at, ended_at, folder, tuple(files))
@@ -206,7 +207,10 @@ def _marked_time(folder: Path, marker: str) -> datetime | None:
         time = datetime.fromisoformat(text)
     except ValueError as error:
         raise InputError(places[0], "a time such as 2021-08-07 00:00:00.000000", repr(text[:60])) from error
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    try:
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except OverflowError:  # by its zone it is before the year 1 or after 9999
+        return time.replace(tzinfo=UTC)
 
 
 def _named_time(name: str) -> datetime | None:
@@ -219,9 +223,10 @@ def _named_time(name: str) -> datetime | None:
         raise InputError(name, "a name with a time such as 20210807-000000", "-".join(found.groups())) from error
 
 
-def _source_id(folder: Path, files: Sequence[Path], form: str, ended_at: datetime) -> str:
+def _source_id(folder: Path, files: Sequence[Path], form: str, ended_at: datetime | None) -> str:
+    end = ended_at.isoformat() if ended_at else None
     sizes = [(path.relative_to(folder).as_posix(), path.stat().st_size) for path in files]
-    digest = hashlib.sha256(json.dumps([form, ended_at.isoformat(), sizes]).encode())
+    digest = hashlib.sha256(json.dumps([form, end, sizes]).encode())
     if sum(size for _, size in sizes) <= _HASHED_WHOLE_BYTES:
         for path in files:
             digest.update(path.read_bytes())

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, date, datetime
 from pathlib import Path
 
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -16,6 +15,7 @@ from pyspark.sql import functions as F
 
 from musicrec.errors import InputError
 from musicrec.transforms.listens import RAW_COLUMNS
+from musicrec.transforms.times import instant_of, stamp_of
 
 # All leaves are text: from_json keeps a number or an object as its text, and clients send either.
 _SCHEMA = """
@@ -28,7 +28,6 @@ _SCHEMA = """
         mbid_mapping: struct<recording_mbid: string, release_mbid: string, artist_mbids: string>>,
     unreadable string
 """
-_YEAR_9999 = 253_402_300_799  # in seconds; a time beyond it is no time in seconds
 _LONGEST_MS = 10**15
 
 
@@ -47,14 +46,6 @@ def check_file(path: Path) -> bool:
     if first is None:
         return False
     raise InputError(path, "a JSON object on each line", f"none; the first line is {first[:60]!r}")
-
-
-def newest(paths: Sequence[Path]) -> date:
-    """The day (UTC) of the newest listen; reads every line."""
-    times = [time for path in paths for _, parsed in _lines(path) if parsed and (time := _seconds(parsed)) is not None]
-    if not times:
-        raise InputError(paths[0].parent, "at least one listen with a time", "none")
-    return datetime.fromtimestamp(max(times), UTC).date()
 
 
 def read_json(spark: SparkSession, files: Sequence[Path], label: Callable[[Column], Column]) -> DataFrame:
@@ -78,9 +69,12 @@ def read_lines(spark: SparkSession, files: Sequence[Path]) -> DataFrame:
 
 def _columns() -> dict[str, Column]:
     track, info, mapping = "j.track_metadata", "j.track_metadata.additional_info", "j.track_metadata.mbid_mapping"
+    times = ("j.timestamp", "j.listened_at")
+    at = F.coalesce(*[instant_of(F.col(name)) for name in times])
     return {
         "user_id": F.coalesce(_filled("j.user_id"), _filled("j.user_name")),
-        "listened_at": F.coalesce(_instant("j.timestamp"), _instant("j.listened_at")),
+        "listened_at": at,
+        "stamp": F.when(at.isNull(), F.coalesce(*[stamp_of(F.col(name)) for name in times])),
         "recording_msid": F.coalesce(_filled("j.recording_msid"), _filled(f"{info}.recording_msid")),
         "artist_name": F.col(f"{track}.artist_name"),
         "recording_name": F.col(f"{track}.track_name"),
@@ -97,16 +91,6 @@ def _columns() -> dict[str, Column]:
 
 def _filled(name: str) -> Column:
     return F.when(F.trim(name) != "", F.trim(name))
-
-
-def _instant(name: str) -> Column:
-    """Seconds since 1970, as a number or its text; else a date and time in UTC."""
-    seconds = F.col(name).try_cast("double")
-    is_time = seconds.between(-_YEAR_9999, _YEAR_9999)
-    return F.coalesce(
-        F.timestamp_seconds(F.when(is_time, F.floor(seconds))),
-        F.when(seconds.isNull(), F.try_to_timestamp(F.col(name))),
-    )
 
 
 def _milliseconds(name: str, factor: int) -> Column:
@@ -131,11 +115,3 @@ def _lines(path: Path) -> Iterator[tuple[str, dict[str, object] | None]]:
                 except ValueError:
                     parsed = None
                 yield line, parsed if isinstance(parsed, dict) else None
-
-
-def _seconds(listen: dict[str, object]) -> float | None:
-    try:
-        seconds = float(str(listen.get("timestamp") or listen.get("listened_at")))
-    except ValueError:
-        return None
-    return seconds if abs(seconds) <= _YEAR_9999 else None

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, date, datetime, time
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pyarrow.types as pt
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql.types import LongType, StructField, StructType
 
 from musicrec.errors import InputError
 from musicrec.transforms.listens import RAW_COLUMNS
+from musicrec.transforms.times import instant_of, stamp_of
 
 CURRENT, OLDER = "parquet", "parquet-older"
 
@@ -107,40 +108,20 @@ def check_file(path: Path, layout_name: str) -> int:
         # pandas writes a column of nothing but None as type null.
         if found is not None and not is_right(found) and not (name in optional and pt.is_null(found)):
             raise InputError(path, f"column {name} as {kind}", str(found))
-    if layout_name == CURRENT and _is_nanoseconds(file):
-        raise InputError(path, "column listened_at as INT96, milli- or microseconds", "INT64 nanoseconds")
     return int(file.metadata.num_rows)
-
-
-def newest(paths: Sequence[Path], layout_name: str) -> date:
-    """The day (UTC) of the newest listen; reads one column of every file."""
-    column = "listened_at" if layout_name == CURRENT else "date"
-    days = []
-    for path in paths:
-        check_file(path, layout_name)
-        for batch in open_file(path).iter_batches(columns=[column]):
-            text = pc.max(batch.column(0).cast(pa.string())).as_py()
-            if text is not None:
-                days.append((text[:10], path))
-    if not days:
-        raise InputError(paths[0].parent, "at least one listen with a time", "none")
-    last, path = max(days)
-    try:
-        return date.fromisoformat(last)
-    except ValueError as error:
-        raise InputError(path, "dates such as 2021-08-07", repr(last)) from error
 
 
 def read_current(spark: SparkSession, files: Sequence[Path], label: Callable[[Column], Column]) -> DataFrame:
     """The files of today's layout as `RAW_COLUMNS`. `label` makes the `file` column of a file's URL.
 
-    INT96 times are instants in UTC.
+    Times, INT96 ones too, are instants in UTC.
     """
-    groups: dict[tuple[str, ...], list[Path]] = defaultdict(list)
+    groups: dict[tuple[str, tuple[str, ...]], list[Path]] = defaultdict(list)
     for path in files:
-        schema = open_file(path).schema_arrow
-        groups[tuple(sorted(f.name for f in schema if not pt.is_null(f.type)))].append(path)
-    parts = [_read_alike(spark, paths, set(names), label) for names, paths in sorted(groups.items())]
+        file = open_file(path)
+        names = tuple(sorted(f.name for f in file.schema_arrow if not pt.is_null(f.type)))
+        groups[_time_unit(file), names].append(path)
+    parts = [_read_alike(spark, paths, set(names), unit, label) for (unit, names), paths in sorted(groups.items())]
     whole = parts[0]
     for part in parts[1:]:
         whole = whole.unionByName(part)
@@ -148,19 +129,35 @@ def read_current(spark: SparkSession, files: Sequence[Path], label: Callable[[Co
 
 
 def _read_alike(
-    spark: SparkSession, paths: Sequence[Path], names: set[str], label: Callable[[Column], Column]
+    spark: SparkSession, paths: Sequence[Path], names: set[str], unit: str, label: Callable[[Column], Column]
 ) -> DataFrame:
-    df = spark.read.parquet(*[f"file://{path}" for path in paths])
+    urls = [f"file://{path}" for path in paths]
+    df = spark.read.parquet(*urls)
+    if unit == "milliseconds":
+        # As Spark would read them, one that is too large for microseconds ends the job.
+        counted = [StructField(f.name, LongType()) if f.name == "listened_at" else f for f in df.schema]
+        df = spark.read.schema(StructType(counted)).parquet(*urls)
+    if unit in _IN_MICROS:
+        df = df.withColumn("listened_at", F.expr(_IN_MICROS[unit]))
     known = [c for c in df.columns if c in names]
     source = {c: c for c in RAW_COLUMNS} | {"artist_mbids": "artist_credit_mbids"}
     values = {
         name: F.col(source[name]).cast(kind) if source[name] in names else F.lit(None).cast(kind)
         for name, kind in RAW_COLUMNS.items()
     }
+    values["stamp"] = F.lit(None).cast("double")
     values["malformed"] = F.lit(False)
     values["file"] = label(F.col("_metadata.file_path"))
     values["row"] = F.to_json(F.struct(*known), {"ignoreNullFields": "false"})
     return df.select([value.alias(name) for name, value in values.items()])
+
+
+# Counts as instants: INT64 nanoseconds are read as numbers (`musicrec.spark`). What is beyond the instants that
+# Spark has becomes the last or the first of them.
+_IN_MICROS = {
+    "milliseconds": "timestamp_millis(greatest(least(listened_at, 9223372036854775), -9223372036854775))",
+    "nanoseconds": "timestamp_micros(listened_at div 1000)",
+}
 
 
 def read_older(spark: SparkSession, files: Sequence[Path], label: Callable[[Column], Column]) -> DataFrame:
@@ -171,10 +168,14 @@ def read_older(spark: SparkSession, files: Sequence[Path], label: Callable[[Colu
     paths = spark.createDataFrame([(str(path),) for path in files], "path string").repartition(len(files), "path")
     texts = ", ".join(f"{name} string" for name in (*_OLDER_COLUMNS, "path"))
     df = paths.mapInArrow(_read_as_text, texts)
-    stamp = F.concat_ws(" ", F.substring("date", 1, 10), F.coalesce("time", F.lit("")))
+    day, clock = (F.trim(F.col(name)) for name in ("date", "time"))
+    is_given = (day != "") & (clock != "")
+    text = F.when(is_given, F.concat_ws(" ", F.substring(day, 1, 10), clock))
     values = {name: F.lit(None).cast(kind) for name, kind in RAW_COLUMNS.items()}
     values |= {name: F.col(name) for name in ("user_id", "artist_name", "recording_name", "release_name")}
-    values["listened_at"] = F.try_to_timestamp(stamp)
+    # Without a day or a clock time there is no time: midnight, or the day of the run, would be made up.
+    values["listened_at"] = instant_of(text)
+    values["stamp"] = stamp_of(text)
     values["malformed"] = F.lit(False)
     values["file"] = label(F.col("path"))
     values["row"] = F.to_json(F.struct(*_OLDER_COLUMNS), {"ignoreNullFields": "false"})
@@ -192,20 +193,26 @@ def _read_as_text(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]
             for rows in pq.ParquetFile(path).iter_batches():
                 there = set(rows.schema.names)
                 columns = [
-                    rows.column(name).cast(pa.string()) if name in there else pa.nulls(len(rows), pa.string())
+                    _as_text(rows.column(name)) if name in there else pa.nulls(len(rows), pa.string())
                     for name in _OLDER_COLUMNS
                 ]
                 yield pa.RecordBatch.from_arrays([*columns, pa.array([path] * len(rows), pa.string())], names)
 
 
-def _is_nanoseconds(file: pq.ParquetFile) -> bool:
-    index = file.schema_arrow.names.index("listened_at")
-    if file.schema_arrow.field(index).type.unit != "ns":
-        return False
-    columns = [file.schema.column(i) for i in range(len(file.schema))]
-    return any(c.path == "listened_at" and c.physical_type != "INT96" for c in columns)
+def _as_text(values: pa.Array) -> pa.Array:
+    """Days and times as ISO writes them, an instant with a zone as that in UTC."""
+    if pt.is_timestamp(values.type) and values.type.tz:
+        values = values.cast(pa.timestamp(values.type.unit, "UTC"))
+    return values.cast(pa.string())
 
 
-def midnight(day: date) -> datetime:
-    """The start of a day in UTC."""
-    return datetime.combine(day, time(), UTC)
+def _time_unit(file: pq.ParquetFile) -> str:
+    """What `listened_at` counts in: `milliseconds`, `microseconds`, `nanoseconds` or `INT96`.
+
+    By the parquet type: the Arrow type beside it can be another.
+    """
+    columns = (file.schema.column(i) for i in range(len(file.schema)))
+    column = next(column for column in columns if column.path == "listened_at")
+    if column.physical_type == "INT96":
+        return "INT96"
+    return str(json.loads(column.logical_type.to_json())["timeUnit"])

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
 
 from pyspark.sql import Row as SqlRow
 from pyspark.sql import functions as F
 
 from musicrec.errors import InputError
+from musicrec.io.listen_span import believed_span
 from musicrec.io.runs import Run, Stage, git_commit, package_versions
 from musicrec.io.tables import Lakehouse
 from musicrec.schemas import TABLES
+from musicrec.transforms.listen_days import as_of
+from musicrec.transforms.listens import ListenRules
 
 # How a job ended. One that is up to date has no row: that of its last run stands.
 OK, UP_TO_DATE = "ok", "up to date"
@@ -123,26 +126,27 @@ def _last(lake: Lakehouse, job: str, *statuses: str) -> SqlRow | None:
     return found[0] if found else None
 
 
-def newest_day(lakehouse: Lakehouse) -> date:
-    """The day after everything taken in: the first midnight (UTC) after the newest dump's end and newest listen.
+def newest_day(lakehouse: Lakehouse, rules: ListenRules) -> date:
+    """The end of the last complete day of what was taken in, by the newest dump's end and the newest listen.
+
+    A dump ends at the latest when it was taken in, whatever it says; `musicrec.transforms.listen_days.as_of` has the
+    rule. By the data and not by today's clock, so that the same data gives the same day next week.
 
     Raises
     ------
-    TableMissingError, InputError : nothing was taken in.
+    TableMissingError : nothing was taken in.
+    InputError : no listen was.
     """
-    listens = lakehouse.read("bronze.listens").agg(F.max("listened_at").cast("double")).collect()[0][0]
-    if listens is None:
+    span = believed_span(lakehouse.read("bronze.listens", is_input=False))
+    if span is None:
         where = f"table bronze.listens at {lakehouse.location('bronze.listens')}"
-        raise InputError(where, "a listen that was not quarantined", "none")
-    seconds = [listens]
+        raise InputError(where, "at least one listen", "none (bronze.quarantine says why)")
+    ended_at = None
     if lakehouse.exists("ops.sources"):
-        dumps = lakehouse.read("ops.sources").where("kind IN ('full', 'incremental')")
-        ended = dumps.agg(F.max("ended_at").cast("double")).collect()[0][0]
-        # A dump that ends at midnight covers the day before; a listen at midnight belongs to the day that it starts.
-        seconds = [listens + 1e-6, ended or 0.0]
-    newest = datetime.fromtimestamp(max(seconds), UTC)
-    start = newest.replace(hour=0, minute=0, second=0, microsecond=0)
-    return (start if start == newest else start + timedelta(days=1)).date()
+        dumps = lakehouse.read("ops.sources", is_input=False).where("kind IN ('full', 'incremental')")
+        ends = dumps.where("ended_at IS NOT NULL").select(F.unix_micros(F.least("ended_at", "applied_at")).alias("end"))
+        ended_at = ends.agg(F.max("end")).collect()[0][0]
+    return as_of(span, ended_at, rules)
 
 
 def _data_tables(versions: Mapping[str, int]) -> dict[str, int]:

@@ -46,7 +46,7 @@ def _apply(run: Run, source: FeedbackSource) -> tuple[int, int, int, int]:
         "snapshot_at": F.lit(source.snapshot_at).cast("timestamp"),
         "ingested_at": F.lit(run.now),
     }
-    judged = judge(read_feedback(lake.spark, source)).withColumns(stamps).persist(StorageLevel.DISK_ONLY)
+    judged = judge(read_feedback(lake.spark, source), run.now).withColumns(stamps).persist(StorageLevel.DISK_ONLY)
     try:
         good = judged.where("reason IS NULL")
         columns = [c for c in TABLES["bronze.feedback"].columns if c not in ("statement_id", "file")]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from musicrec.transforms.interactions import InteractionParams, ItemKind, weight_of_one_play
 from musicrec.transforms.text import artist_key_column
+from musicrec.transforms.times import TIME_REASONS, instant_of, stamp_of, time_faults
 
 # `malformed`: the line could not be parsed at all; `file`: where it stood; `row`: the line as received.
 RAW_COLUMNS = {
@@ -26,13 +27,13 @@ RAW_COLUMNS = {
     "row": "string",
 }
 
-REASONS = ("malformed", "missing_user", "missing_item", "bad_score", "missing_time")
+REASONS = ("malformed", "missing_user", "missing_item", "bad_score", *TIME_REASONS)
 
 LOVE, REMOVED, HATE = 1, 0, -1
 
 # What ListenBrainz' rating of a recommendation says of the recording.
 _RATINGS = {"love": LOVE, "like": LOVE, "dislike": HATE, "hate": HATE, "bad_recommendation": HATE}
-_YEAR_9999 = 253_402_300_799
+_EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 # What tells two statements apart.
 _SAID = (
     "item_kind",
@@ -47,12 +48,13 @@ _SAID = (
 )
 
 
-def judge(raw: DataFrame) -> DataFrame:
+def judge(raw: DataFrame, now: datetime) -> DataFrame:
     """The columns of bronze.feedback that follow from a line, `reason` and `row`.
 
     `reason` says why a line cannot be right, several joined by commas in the order of `REASONS`; null = it can.
     `item_kind` is `recording`, `artist`, or `user` for a line that says whose name a name is. A recording's score is
-    1, -1 or 0; an artist is blocked by -1, which may be left out, and allowed again by 0.
+    1, -1 or 0; an artist is blocked by -1, which may be left out, and allowed again by 0. Nothing was said after
+    `now`, the run's clock.
     """
     texts = {name: _filled(name) for name in ("user_id", "user_name", "artist_name", "score", "feedback", "created")}
     ids = {name: F.lower(_filled(name)) for name in ("recording_msid", "recording_mbid", "artist_mbid")}
@@ -61,15 +63,18 @@ def judge(raw: DataFrame) -> DataFrame:
     of_artist = F.coalesce("artist_mbid", "artist_name").isNotNull()
     of_user = F.col("user_id").isNotNull() & F.col("user_name").isNotNull() & F.coalesce("score", "feedback").isNull()
     kind = F.when(of_recording, "recording").when(of_artist, "artist").when(of_user, "user")
-    said = said.withColumns({"item_kind": kind, "score": _score(kind), "created_at": _instant("created")})
+    created = F.col("created")
+    created_at = instant_of(created, whole_days=True)
+    said = said.withColumns({"item_kind": kind, "score": _score(kind), "created_at": created_at})
     readable, needs_more = ~F.col("malformed"), F.col("item_kind") != "user"
     faults = {
         "malformed": F.col("malformed"),
         "missing_user": readable & F.coalesce("user_id", "user_name").isNull(),
         "missing_item": readable & F.col("item_kind").isNull(),
         "bad_score": readable & needs_more & F.col("score").isNull(),
-        "missing_time": readable & needs_more & F.col("created_at").isNull(),
     }
+    of_time = time_faults(F.col("created_at"), stamp_of(created, whole_days=True), _EARLIEST, now, now)
+    faults |= {name: readable & needs_more & is_so for name, is_so in of_time.items()}
     reason = F.concat_ws(",", *[F.when(faults[name], F.lit(name)) for name in REASONS])
     judged = said.withColumns(
         {
@@ -179,13 +184,6 @@ def _score(kind: Column) -> Column:
     score = F.when(number.isin(-1.0, 0.0, 1.0), number.cast("int")).when(number.isNull(), rating)
     blocked = F.when(given.isNull(), F.lit(HATE)).when(score <= REMOVED, score)
     return F.when(kind == "artist", blocked).otherwise(score)
-
-
-def _instant(name: str) -> Column:
-    """Seconds since 1970, as a number or its text; else a date and time in UTC."""
-    seconds = F.col(name).try_cast("double")
-    since_1970 = F.timestamp_seconds(F.when(seconds.between(0, _YEAR_9999), F.floor(seconds)))
-    return F.coalesce(since_1970, F.when(seconds.isNull(), F.try_to_timestamp(F.col(name))))
 
 
 def _with_listener(statements: DataFrame, user_index: DataFrame) -> DataFrame:

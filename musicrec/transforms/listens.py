@@ -8,18 +8,22 @@ from __future__ import annotations
 import sys
 from datetime import date, datetime, timedelta
 
+from pydantic import Field
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from musicrec.params import Params
 from musicrec.schemas import TABLES
+from musicrec.transforms.times import TIME_REASONS, midnight, time_faults
 
 KEY = TABLES["bronze.listens"].key
 
-# `malformed`: the row could not be parsed at all; `file`: where it stood; `row`: the row as received, as JSON.
+# `stamp`: what stood in place of a time, as `musicrec.transforms.times` has it; `malformed`: the row could not be
+# parsed at all; `file`: where it stood; `row`: the row as received, as JSON.
 RAW_COLUMNS = {
     "user_id": "string",
     "listened_at": "timestamp",
+    "stamp": "double",
     "recording_msid": "string",
     "artist_name": "string",
     "recording_name": "string",
@@ -38,9 +42,7 @@ REASONS = (
     "missing_user",
     "missing_artist",
     "missing_title",
-    "missing_time",
-    "too_early",
-    "in_future",
+    *TIME_REASONS,
     "negative_duration",
 )
 
@@ -64,12 +66,15 @@ class ListenRules(Params):
     Attributes
     ----------
     earliest : listens before this day cannot be right (Audioscrobbler, the first such service, began in 2002-10).
-    future_tolerance_hours : how far past its dump's END_TIMESTAMP a listen may lie. Published dumps hold listens of
-        the END day itself, and clients' clocks and time zones are off by hours.
+    future_tolerance_hours : how far past its dump's end a listen may lie, if it is not past the run's clock. Published
+        dumps hold listens of the END day itself, and clients' clocks and time zones are off by hours.
+    end_tolerance_minutes : so shortly before midnight the end of a dump counts as that midnight.
     """
 
-    earliest: date = date(2002, 10, 1)
-    future_tolerance_hours: float = 24.0
+    # pandas counts nanoseconds since 1970 and cannot hold what is before 1677-09-21.
+    earliest: date = Field(default=date(2002, 10, 1), ge=date(1678, 1, 1))
+    future_tolerance_hours: float = Field(default=24.0, ge=0, le=8784, allow_inf_nan=False)
+    end_tolerance_minutes: float = Field(default=15.0, ge=0, le=720, allow_inf_nan=False)
 
 
 def tidy(raw: DataFrame) -> DataFrame:
@@ -85,7 +90,14 @@ def derived_msid() -> Column:
     return F.regexp_replace(digest, r"^(.{8})(.{4})(.{4})(.{4})(.{12})$", "$1-$2-$3-$4-$5")
 
 
-def judge(tidied: DataFrame, rules: ListenRules, ended_at: datetime) -> DataFrame:
+def believed_end(marked: datetime | None, rules: ListenRules, now: datetime) -> datetime | None:
+    """The end that a dump says, where it can be right: not before all listening, nor past the run's clock."""
+    if marked is None or marked < midnight(rules.earliest):
+        return None
+    return marked if marked <= now + timedelta(minutes=rules.end_tolerance_minutes) else None
+
+
+def judge(tidied: DataFrame, rules: ListenRules, ended_at: datetime | None, now: datetime) -> DataFrame:
     """Add `reason`: why a row cannot be right, several joined by commas in the order of `REASONS`; null = it can.
 
     `row` stays only where there is a reason.
@@ -93,10 +105,11 @@ def judge(tidied: DataFrame, rules: ListenRules, ended_at: datetime) -> DataFram
     Parameters
     ----------
     tidied : the result of `tidy`.
-    ended_at : the END_TIMESTAMP of the rows' dump, with its time zone.
+    ended_at : the end of the rows' dump, with its time zone; None where it is not known.
+    now : the run's clock; no listen can be later.
     """
-    earliest = F.lit(f"{rules.earliest.isoformat()} 00:00:00+00:00").cast("timestamp")
-    latest = F.lit((ended_at + timedelta(hours=rules.future_tolerance_hours)).isoformat()).cast("timestamp")
+    latest = now if ended_at is None else min(ended_at + timedelta(hours=rules.future_tolerance_hours), now)
+    at, stamp = F.col("listened_at"), F.col("stamp")
     # Of a row that could not be parsed nothing else is known.
     readable = ~F.col("malformed")
     faults = {
@@ -104,13 +117,12 @@ def judge(tidied: DataFrame, rules: ListenRules, ended_at: datetime) -> DataFram
         "missing_user": readable & F.col("user_id").isNull(),
         "missing_artist": readable & F.col("artist_name").isNull(),
         "missing_title": readable & F.col("recording_name").isNull(),
-        "missing_time": readable & F.col("listened_at").isNull(),
-        "too_early": readable & (F.col("listened_at") < earliest),
-        "in_future": readable & (F.col("listened_at") > latest),
         "negative_duration": readable & (F.col("duration_ms") < 0),
     }
+    of_time = time_faults(at, stamp, midnight(rules.earliest), latest, now)
+    faults |= {reason: readable & is_so for reason, is_so in of_time.items()}
     joined = F.concat_ws(",", *[F.when(faults[reason], F.lit(reason)) for reason in REASONS])
-    judged = tidied.withColumn("reason", F.when(joined != "", joined))
+    judged = tidied.withColumn("reason", F.when(joined != "", joined)).drop("stamp")
     return judged.withColumn("row", F.when(F.col("reason").isNotNull(), F.col("row")))
 
 

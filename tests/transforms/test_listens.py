@@ -13,6 +13,7 @@ from tests.dumps import utc
 
 SCHEMA = ", ".join(f"{name} {kind}" for name, kind in RAW_COLUMNS.items())
 ENDED = utc("2021-08-07 00:00:00")
+NOW = utc("2026-01-02 03:04:05")
 NOON = utc("2021-08-01 12:00:00")
 RULES = ListenRules(earliest=date(2002, 10, 1), future_tolerance_hours=24)
 
@@ -74,7 +75,7 @@ def test_each_reason_alone_at_its_edge_and_several_joined(spark: SparkSession) -
         (row(user_id="", recording_name=None, duration_ms=-5), "missing_user,missing_title,negative_duration"),
     ]
     rows = [{**r, "file": f"{i:02d}"} for i, (r, _) in enumerate(cases)]
-    judged = judge(tidy(frame(spark, rows)), RULES, ENDED).orderBy("file").collect()
+    judged = judge(tidy(frame(spark, rows)), RULES, ENDED, NOW).orderBy("file").collect()
     assert [r["reason"] for r in judged] == [reason for _, reason in cases]
     assert [r["reason"] for r in judged] == [expected_reason(r) for r in rows]
     assert [r["row"] for r in judged] == [None if reason is None else "{}" for _, reason in cases]
@@ -129,7 +130,7 @@ FOUND = (
 
 
 def settle(raw: DataFrame, known: DataFrame) -> list[tuple[Any, ...]]:
-    done = add_fate(number_copies(judge(tidy(raw), RULES, ENDED)), known)
+    done = add_fate(number_copies(judge(tidy(raw), RULES, ENDED, NOW)), known)
     return sorted((tuple(r[c] for c in FOUND) for r in done.collect()), key=repr)
 
 
@@ -164,7 +165,7 @@ def test_every_row_has_one_fate_and_neither_order_nor_partitions_change_it(
 def test_of_copies_the_one_that_tells_most_stays(spark: SparkSession) -> None:
     poor, rich = row(release_name="a"), row(recording_mbid="r", duration_ms=9, release_name="z")
     for rows in ([poor, rich], [rich, poor]):
-        numbered = number_copies(judge(tidy(frame(spark, rows)), RULES, ENDED)).orderBy("copy").collect()
+        numbered = number_copies(judge(tidy(frame(spark, rows)), RULES, ENDED, NOW)).orderBy("copy").collect()
         assert [(r["copy"], r["recording_mbid"]) for r in numbered] == [(1, "r"), (2, None)]
 
 
