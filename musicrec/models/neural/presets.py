@@ -9,7 +9,7 @@ from typing import Any
 # network of the tutorials (Keras' defaults otherwise: Adam at 1e-3, batches of 32, nothing that regularises).
 PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "paper": {
-        "model": {"dim": 50, "hidden": (100, 100), "tied": False, "dropout": 0.0},
+        "model": {"dim": 50, "hidden": (100, 100), "tied": False, "dropout": 0.0, "loss": {"negatives": 0}},
         "training": {
             "epochs": 60,
             "patience": 60,
