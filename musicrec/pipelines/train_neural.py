@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pyspark.sql import functions as F
 
+from musicrec.io.artifacts import load_facts
 from musicrec.io.runs import Run, Stage
 from musicrec.models.neural.checkpoint import Weights
 from musicrec.models.neural.dot_bias import dot_bias_vectors, loved
@@ -61,7 +62,9 @@ def _train_sequence(run: Run, data: TrainingData, fit: SequenceFit, files: Path)
     folder = files / fit.kind
     model, chosen = fit_sequence_model(run, data, fit, folder)
     record_history(run, fit.kind, chosen)
-    return publish(run, model, fit.model, data.plays.count(), str(folder / "model"))
+    # With what was planned where `auto` was said; ops.runs has what was said.
+    planned = type(fit.model).model_validate(load_facts(folder / "model")["model"])
+    return publish(run, model, planned, data.plays.count(), str(folder / "model"))
 
 
 def _train_pairs(run: Run, data: TrainingData, fit: PairFit, files: Path) -> Stage:

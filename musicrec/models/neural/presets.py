@@ -14,6 +14,7 @@ PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
             "epochs": 60,
             "patience": 60,
             "batch_size": 32,
+            "max_windows": 0,
             "learning_rate": 1e-3,
             "weight_decay": 0.0,
             "clip_norm": 0.0,
