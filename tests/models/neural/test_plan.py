@@ -31,9 +31,9 @@ def numbers(plan: Plan) -> tuple[int, int, int, int, int]:
     [
         (SAMPLE, (0, 32, 8, 0, 0)),
         (Amount(19_661, 30_000, 1_000), (0, 32, 8, 0, 0)),
-        (QUARTER, (1024, 32, 6, 0, 0)),
-        (MILLION, (1024, 64, 2, 0, 0)),
-        (TEN_MILLION, (1024, 256, 2, 0, 100_000)),
+        (QUARTER, (512, 32, 6, 0, 0)),
+        (MILLION, (512, 64, 2, 0, 0)),
+        (TEN_MILLION, (512, 256, 2, 0, 100_000)),
         (Amount(900, 9_000_000, 1_000_000), (0, 256, 2, 0, 0)),
         (Amount(1, 1, 1), (0, 32, 8, 0, 0)),
         (Amount(0, 0, 0), (0, 32, 8, 0, 0)),
@@ -118,7 +118,7 @@ def test_a_gpu_affords_more_and_attention_is_planned_alike() -> None:
     assert (one.training.epochs, other.training.epochs) == (6, 8)
     assert other.seconds < one.seconds
     attention = make_plan(AttentionParams(dim=32), NextTrackTraining(), QUARTER)
-    assert attention.negatives == 1024
+    assert attention.negatives == 512
     assert attention.seconds <= 60
     assert make_plan(AttentionParams(dim=32), NextTrackTraining(), SAMPLE).negatives == 0
 
