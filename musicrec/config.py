@@ -19,7 +19,7 @@ from musicrec.models.neural.dot_bias import DotBiasParams
 from musicrec.models.neural.lstm import LstmParams
 from musicrec.models.neural.ncf import NcfParams
 from musicrec.models.neural.presets import with_preset
-from musicrec.models.neural.training import PairTrainingParams, TrainingParams
+from musicrec.models.neural.training_params import NextTrackTraining, PairTrainingParams
 from musicrec.models.pca.fit import PcaParams
 from musicrec.models.popularity.params import PopularityParams
 from musicrec.models.ranker.params import RankerParams
@@ -76,11 +76,9 @@ class NeuralConfig(Params):
 
     Attributes
     ----------
-    training : epochs, rate and so on.
     valid_days : how many last days choose the number of epochs.
     """
 
-    training: TrainingParams = TrainingParams()
     valid_days: float = Field(default=1.0, gt=0)
 
 
@@ -90,12 +88,13 @@ class LstmConfig(NeuralConfig):
     Attributes
     ----------
     preset : named settings for what is not said here (musicrec/models/neural/presets.py).
-    model : its shape.
+    model, training : its shape and its training.
     trainers : processes that train it together.
     """
 
     preset: str = ""
     model: LstmParams = LstmParams()
+    training: NextTrackTraining = NextTrackTraining()
     trainers: int = Field(default=1, ge=1)
 
     @model_validator(mode="before")
@@ -105,9 +104,10 @@ class LstmConfig(NeuralConfig):
 
 
 class AttentionConfig(NeuralConfig):
-    """The self-attention model: its shape, and how many processes train it together."""
+    """The self-attention model: its shape, its training, and how many processes train it together."""
 
     model: AttentionParams = AttentionParams()
+    training: NextTrackTraining = NextTrackTraining()
     trainers: int = Field(default=1, ge=1)
 
 

@@ -200,9 +200,9 @@ def _evaluate(run: Run, config: Config, sources: Sources) -> Stage:
 
 def ranker_job(config: Config) -> RankerJob:
     """What the ranker is made with."""
-    files = config.lakehouse.files_folder / "ranker" / "retrievers"
-    own = config.recommend
-    return RankerJob(own.item, config.interactions, model_fits(config), config.ranker, own.depth, files)
+    files, own = config.lakehouse.files_folder, config.recommend
+    fits, retrievers = model_fits(config), files / "ranker" / "retrievers"
+    return RankerJob(own.item, config.interactions, fits, config.ranker, own.depth, retrievers, files)
 
 
 def _analyse(run: Run, config: Config, sources: Sources) -> Stage:

@@ -48,10 +48,12 @@ def evaluate(
     """Replace the day's rows of gold.evaluation; there are none where there is too little to judge by.
 
     The last `params.test_days` are the test. Judged are the models that the night before published, where it ended at
-    the split with the same settings: what they say was said before the test was played. Of others, models are fitted
-    on what lies before the split by the code that fits the published ones. Their lists, up to `offered.depth` long as
-    the published ones are fused from, pass the same filters and fill. `published` is judged too: the list that is
-    published, its first places spread over artists as there. Only listeners of the test get lists.
+    the split with the same settings: what they say was said before the test was played. Next-track models are, on a
+    first night, those that chose the number of epochs, where the held-out days are the test: they are of before the
+    split, and stand as after the last epoch that was planned, whichever the test said was best. Of others, models are
+    fitted on what lies before the split by the code that fits the published ones. Their lists, up to `offered.depth`
+    long as the published ones are fused from, pass the same filters and fill. `published` is judged too: the list that
+    is published, its first places spread over artists as there. Only listeners of the test get lists.
 
     Raises
     ------
@@ -98,7 +100,7 @@ def _judged(
     folder = files / "evaluate"
     job = RankerJob(item, interaction, fits, ranker, depth, folder / RANKER)
     with_users = job.params.enabled and job.params.with_users
-    models = models_at(run, data, item, interaction, fits, folder, with_users=with_users).of(listeners)
+    models = models_at(run, data, item, interaction, fits, folder, with_users=with_users, tonight=files).of(listeners)
     own = replace(data, heard=heard_items(data.interactions.join(listeners, "user_idx", "left_semi")).persist())
     stage = _ranker_then(run, own, models, job) if job.params.enabled else None
     scores = [_judge(run, models, own, tested, hybrids.of(shelf), shelf, params, stage, offered) for shelf in SHELVES]

@@ -21,7 +21,7 @@ from musicrec.models.neural.ncf import NcfParams
 from musicrec.pipelines.content import fit_content_model
 from musicrec.pipelines.earlier_models import neighbours_version, published_on, settings_of
 from musicrec.pipelines.fit_pairs import fit_pair_model
-from musicrec.pipelines.fit_sequence import fit_sequence_model
+from musicrec.pipelines.fit_sequence import fit_sequence_model, held_out_model
 from musicrec.pipelines.fitting import fit_als_model, fit_pca_model
 from musicrec.pipelines.lists import Rerank, ncf_order
 from musicrec.pipelines.model_fits import ModelFits, PairFit, SequenceFit
@@ -93,17 +93,20 @@ def models_at(
     wanted: Collection[str] | None = None,
     *,
     with_users: bool = False,
+    tonight: Path | None = None,
 ) -> ModelsAt:
     """Each model as of `data.until`.
 
     Where a night ended then, with the same settings, it is the one that night published: what it says was said before
-    anything later was played. Others are fitted on `data` by the code that fits the published ones; those for which
-    there is too little are not there.
+    anything later was played. Of a next-track model it is, where there is none, what tonight's training learnt from
+    `data` to choose its number of epochs, if the days that were held out then begin with `data.until`. Others are
+    fitted on `data` by the code that fits the published ones; those for which there is too little are not there.
 
     Parameters
     ----------
     files : folder for what fitting a neural model leaves behind.
     wanted : names of the models; None for all.
+    tonight : folder of the models that tonight published; None to use nothing of them.
     with_users : find the neighbours of listeners too.
     """
     makers: dict[str, Callable[[], EmbeddingModel | None]] = {
@@ -119,11 +122,12 @@ def models_at(
     settings = settings_of(item, interaction, fits)
     settings = {name: own for name, own in settings.items() if name in makers}
     standing = published_on(run, day, settings) if day and settings else {}
-    fitted = sorted(makers.keys() - standing.keys())
-    run.log.info("models", until=str(data.until), of_the_night_before=sorted(standing), fitted=fitted)
-    made = {
-        name: standing[name] if name in standing else _or_left_out(run, name, make) for name, make in makers.items()
-    }
+    held_out = _held_out(run, data, fits, makers.keys() - standing.keys(), tonight) if tonight else {}
+    found = {**held_out, **standing}
+    fitted = sorted(makers.keys() - found.keys())
+    which = {"of_the_night_before": sorted(standing), "of_tonight": sorted(held_out), "fitted": fitted}
+    run.log.info("models", until=str(data.until), **which)
+    made = {name: found[name] if name in found else _or_left_out(run, name, make) for name, make in makers.items()}
     # Where no item is linked to a track, nothing is known of how the items sound; others may lack what they need.
     vectors = {name: model for name, model in made.items() if model is not None}
     neighbours = None
@@ -141,6 +145,20 @@ def _or_left_out(run: Run, name: str, make: Callable[[], T]) -> T | None:
     except TooLittleError as error:
         run.log.warning("models: left out", model=name, reason=str(error))
         return None
+
+
+def _held_out(
+    run: Run, data: TrainingData, fits: ModelFits, wanted: Collection[str], tonight: Path
+) -> dict[str, EmbeddingModel]:
+    """Next-track models that tonight's training made of `data`, before it held the days from `data.until` on out."""
+    found: dict[str, EmbeddingModel] = {}
+    for fit in fits.neural:
+        if isinstance(fit, SequenceFit) and fit.kind in wanted:
+            model = held_out_model(run, data, fit, tonight / fit.kind)
+            if model is not None:
+                found[fit.kind] = model
+                run.metric("judged_as_it_chose_its_epochs", 1.0, model=fit.kind)
+    return found
 
 
 def _neural_vectors(run: Run, data: TrainingData, fit: SequenceFit | PairFit, folder: Path) -> EmbeddingModel:

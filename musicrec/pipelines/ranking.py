@@ -47,6 +47,7 @@ class RankerJob:
     params : of the ranker.
     depth : length of the retrievers' lists.
     files : folder for what fitting a neural retriever leaves behind.
+    tonight : folder of the models that tonight published; None to use nothing of them.
     """
 
     item: ItemKind
@@ -55,6 +56,7 @@ class RankerJob:
     params: RankerParams
     depth: int
     files: Path
+    tonight: Path | None = None
 
     @property
     def fitted(self) -> frozenset[str]:
@@ -172,6 +174,7 @@ def window_at(run: Run, job: RankerJob, start: datetime, end: datetime) -> Itera
         job.files,
         {*job.params.retrievers, KNN},
         with_users=job.params.with_users,
+        tonight=job.tonight,
     )
     models = found.of(listeners)
     retrieval = Retrieval(own, models.neighbours, content_vectors(run, data, job.item), job)

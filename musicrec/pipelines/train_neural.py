@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pyspark.sql import functions as F
 
+from musicrec.io.artifacts import load_facts
 from musicrec.io.runs import Run, Stage
 from musicrec.models.neural.checkpoint import Weights
 from musicrec.models.neural.dot_bias import dot_bias_vectors, loved
@@ -85,8 +86,10 @@ def _train_sequence(run: Run, data: TrainingData, fit: SequenceFit, files: Path,
     folder = files / fit.kind
     model, chosen = fit_sequence_model(run, data, fit, folder)
     record_history(run, fit.kind, chosen)
+    # With what was planned where `auto` was said; ops.runs has what was said.
+    planned = type(fit.model).model_validate(load_facts(folder / "model")["model"])
     saved, pairs = str(folder / "model"), data.interactions
-    return publish(run, model, fit.model, data.plays.count(), saved, pairs=pairs, places=places)
+    return publish(run, model, planned, data.plays.count(), saved, pairs=pairs, places=places)
 
 
 def _train_pairs(run: Run, data: TrainingData, fit: PairFit, files: Path, places: int) -> Stage:
