@@ -67,7 +67,9 @@ class SourcesConfig(Params):
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
-            return tuple(part.strip() for part in value.split(",") if part.strip())
+            # A path may hold a comma itself.
+            parts = [value] if Path(value).exists() else [part.strip() for part in value.split(",")]
+            return tuple(part for part in parts if part)
         return value
 
 

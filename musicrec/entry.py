@@ -14,6 +14,7 @@ from pyspark.sql import SparkSession
 from musicrec.books import Beginning, Done, recorded, restart, status_of, told
 from musicrec.config import Config, lakehouse_of, load_config, settings_that_decide
 from musicrec.errors import ConfigError, InputError, MusicrecError, StepsFailedError, TooLittleError
+from musicrec.io.local_files import check_root
 from musicrec.io.run_log import FAILED, OK, REFUSED, SKIPPED, UP_TO_DATE, is_up_to_date, newest_day
 from musicrec.io.runs import Run, Stage
 from musicrec.io.tables import Lakehouse
@@ -97,8 +98,11 @@ def run_steps(
     """
     conf_dir = config_path.absolute().parent
     beginning = Beginning("nightly" if len(steps) > 1 else steps[0], conf_dir)
+    place = lakehouse_of(config_path, overrides, presets)
+    if place and not place.catalog:
+        check_root(place.root)  # no books can be kept in one that is refused
+    beginning.lakehouse = place
     with beginning.kept():
-        beginning.lakehouse = lakehouse_of(config_path, overrides, presets)
         config = beginning.config = load_config(config_path, overrides, presets)
         beginning.as_of = parse_day(as_of)
         steps = steps_from(first, steps)

@@ -29,7 +29,9 @@ class InputError(MusicrecError):
         self.expected = expected
         self.found = found
         message = f"{where}: expected {expected}, found {found}"
-        super().__init__(" ".join(message.split()))
+        # A file's name may hold bytes that are no text.
+        text = message.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        super().__init__(" ".join(text.split()))
 
 
 class ConfigError(InputError):

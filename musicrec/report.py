@@ -44,7 +44,8 @@ Score = tuple[float | None, float | None, float | None]
 
 def print_report(lakehouse: Lakehouse, config: Config, done: Sequence[Done]) -> None:
     """Print everything to standard output."""
-    console = Console(width=_WIDTH, highlight=False, soft_wrap=False)
+    # Square brackets are part of titles and of folders' names, not markup.
+    console = Console(width=_WIDTH, highlight=False, soft_wrap=False, markup=False)
     _print_stages(console, done)
     newest = lakehouse.read_or_empty("gold.recommendations").agg(F.max("as_of")).collect()[0][0]
     if lakehouse.exists("gold.evaluation"):
@@ -135,12 +136,12 @@ def _print_lists(console: Console, lakehouse: Lakehouse, day: date) -> None:
 
 
 def _print_where(console: Console, lakehouse: Lakehouse) -> None:
-    console.print("[bold]Tables[/bold]")
+    console.print("Tables", style="bold")
     for name in TABLES:
         if lakehouse.exists(name):
             console.print(f"  {name:<22} {lakehouse.location(name)}", soft_wrap=True)
     table = lakehouse.location("gold.recommendations")
-    console.print("\n[bold]Read one without Spark[/bold]")
+    console.print("\nRead one without Spark", style="bold")
     console.print("  musicrec show USER_ID", soft_wrap=True)
     code = f'from deltalake import DeltaTable; DeltaTable("{table}").to_pandas()'
-    console.print(f"  python -c '{code}'", soft_wrap=True, markup=False)
+    console.print(f"  python -c '{code}'", soft_wrap=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tarfile
+import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from io import BytesIO
@@ -112,6 +113,11 @@ def pack(folder: Path, archive: Path) -> Path:
         with tarfile.open(fileobj=raw, mode="w") as tar:
             tar.add(folder, folder.name)
         archive.write_bytes(zstandard.ZstdCompressor().compress(raw.getvalue()))
+        return archive
+    if archive.name.endswith(".zip"):
+        with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as zipped:
+            for path in sorted(folder.rglob("*")):
+                zipped.write(path, path.relative_to(folder.parent))
         return archive
     mode = {".gz": "w:gz", ".xz": "w:xz"}.get(archive.suffix, "w")
     with tarfile.open(archive, mode) as tar:  # type: ignore[call-overload]

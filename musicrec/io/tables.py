@@ -15,6 +15,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
 
 from musicrec.errors import SchemaError, TableMissingError
+from musicrec.io.local_files import check_root, is_written_by_delta_rs
 from musicrec.schemas import TABLES, Table, conform, same_key
 
 
@@ -30,12 +31,18 @@ class Lakehouse:
     Attributes
     ----------
     versions_read, versions_written : table name → Delta version, since this object was made.
+
+    Raises
+    ------
+    InputError : `root` is a folder that delta-rs, with which apps read, would not find.
     """
 
     def __init__(self, spark: SparkSession, root: str, catalog: str | None = None) -> None:
         self.spark = spark
         self.root = root if "://" in root or root.startswith("dbfs:") else os.path.abspath(root)
         self.catalog = catalog
+        if not catalog:
+            check_root(self.root)
         self.versions_read: dict[str, int] = {}
         self.versions_written: dict[str, int] = {}
         self._versions_before: dict[str, int | None] = {}
@@ -201,7 +208,8 @@ class Lakehouse:
 
 def is_local(root: str, catalog: str | None) -> bool:
     """Whether tables are folders of this machine, which can be written without Spark."""
-    return not (catalog or "://" in root or root.startswith("dbfs:"))
+    is_remote = catalog or "://" in root or root.startswith("dbfs:")
+    return not is_remote and is_written_by_delta_rs(root)
 
 
 def append_local(location: str, name: str, rows: Sequence[tuple[Any, ...]]) -> None:

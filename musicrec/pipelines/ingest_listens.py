@@ -12,7 +12,8 @@ from pyspark.sql import functions as F
 
 from musicrec.errors import CountMismatchError
 from musicrec.io.listen_span import believed_span
-from musicrec.io.listenbrainz import Dump, check_dumps, count_rows, in_order, read_dump
+from musicrec.io.listenbrainz import Dump, check_dumps, count_rows, in_order, read_dump, readable_files
+from musicrec.io.read_errors import named_when_broken
 from musicrec.io.runs import Run, Stage, fates_note
 from musicrec.transforms.listens import (
     KEY,
@@ -63,7 +64,8 @@ def ingest_listens(run: Run, dumps: Sequence[Dump], rules: ListenRules) -> Stage
 
     Raises
     ------
-    InputError : a dump is damaged, empty or lacks a column; raised before any table is touched.
+    InputError : a dump is damaged, empty or lacks a column; raised before any table is touched, but for a file that is
+        damaged in its middle.
     CountMismatchError : a dump's rows are not kept + duplicates + quarantined.
     """
     check_dumps(dumps)
@@ -73,7 +75,8 @@ def ingest_listens(run: Run, dumps: Sequence[Dump], rules: ListenRules) -> Stage
         if dump.source_id in applied:
             run.log.info("dump skipped: applied before", dump=dump.name, source_id=dump.source_id)
             continue
-        done.append(_apply(run, dump, rules))
+        with named_when_broken(run.lakehouse.spark, readable_files(dump).behind):
+            done.append(_apply(run, dump, rules))
         applied.add(dump.source_id)
     kept = sum(c.kept for c in done)
     fates = fates_note(kept, sum(c.duplicate for c in done), sum(c.quarantined for c in done))

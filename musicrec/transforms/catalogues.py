@@ -12,6 +12,8 @@ from pyspark.sql.pandas.functions import pandas_udf
 from pyspark.sql.types import ArrayType, StringType
 
 from musicrec.schemas import AUDIO_FEATURES, TABLES
+from musicrec.transforms.ids import listener_column, spotify_column
+from musicrec.transforms.text import trimmed
 
 # The columns that the CSV reader adds; the rest is the file's own text.
 _CORRUPT, _FILE, _SOURCE_ID = "_corrupt_record", "_file", "_source_id"
@@ -54,7 +56,7 @@ def unify(raw: DataFrame, schema_name: str) -> DataFrame:
 
 def unify_artists(raw: DataFrame) -> DataFrame:
     """The text rows of artists.csv as rows of bronze.artists, with `reason` and `row` as `unify` gives them."""
-    artist_id, name = _text("id"), _text("name")
+    artist_id, name = _id("id"), _text("name")
     popularity, followers = _number("popularity"), _number("followers")
     reasons = [
         (F.col(_CORRUPT).isNotNull(), "malformed"),
@@ -77,7 +79,7 @@ def unify_artists(raw: DataFrame) -> DataFrame:
 
 def unify_play_counts(raw: DataFrame) -> DataFrame:
     """The text rows of a listening history as rows of bronze.play_counts, with `reason` and `row` as in `unify`."""
-    user_id, track_id, plays = _text("user_id"), _text("track_id"), _number("playcount")
+    user_id, track_id, plays = listener_column(_text("user_id")), _id("track_id"), _number("playcount")
     reasons = [
         (F.col(_CORRUPT).isNotNull(), "malformed"),
         (user_id.isNull(), "missing_user"),
@@ -129,8 +131,13 @@ def _track_reason(fields: Mapping[str, Column], present: list[str]) -> Column:
 
 
 def _text(name: str) -> Column:
-    """A field's text, trimmed; null where there is none."""
-    return F.nullif(F.trim(F.col(f"`{name}`")), F.lit(""))
+    """A field's text, trimmed; null where it shows nothing."""
+    return trimmed(F.col(f"`{name}`"))
+
+
+def _id(name: str) -> Column:
+    """An id of Spotify or the catalogue's own; null for "None", "nan" and the like."""
+    return spotify_column(_text(name))
 
 
 def _number(name: str) -> Column:
@@ -193,7 +200,7 @@ def _features() -> dict[str, Column]:
 
 def _spotify_songs() -> dict[str, Column]:
     return _features() | {
-        "track_id": _text("track_id"),
+        "track_id": _id("track_id"),
         "name": _text("track_name"),
         "artists": _alone(_text("track_artist")),
         "album_id": _text("track_album_id"),
@@ -206,8 +213,9 @@ def _spotify_songs() -> dict[str, Column]:
 
 
 def _hit_predictor() -> dict[str, Column]:
+    uri = F.regexp_replace(_text("uri"), "/*(?:[?#].*)?$", "")
     return _features() | {
-        "track_id": F.nullif(F.element_at(F.split(_text("uri"), "[:/]"), -1), F.lit("")),
+        "track_id": spotify_column(F.element_at(F.split(uri, "[:/]"), -1)),
         "name": _text("track"),
         "artists": _alone(_text("artist")),
         "time_signature": _number("time_signature"),
@@ -217,7 +225,7 @@ def _hit_predictor() -> dict[str, Column]:
 
 def _music_info() -> dict[str, Column]:
     return _features() | {
-        "track_id": F.coalesce(_text("spotify_id"), _text("track_id")),
+        "track_id": F.coalesce(_id("spotify_id"), _id("track_id")),
         "name": _text("name"),
         "artists": _alone(_text("artist")),
         "year": _year(_text("year")),
@@ -230,7 +238,7 @@ def _music_info() -> dict[str, Column]:
 
 def _tracks_600k() -> dict[str, Column]:
     return _features() | {
-        "track_id": _text("id"),
+        "track_id": _id("id"),
         "name": _text("name"),
         "artists": _python_list("artists"),
         "artist_ids": _python_list("id_artists"),
@@ -244,7 +252,7 @@ def _tracks_600k() -> dict[str, Column]:
 
 def _spotify_1million() -> dict[str, Column]:
     return _features() | {
-        "track_id": _text("track_id"),
+        "track_id": _id("track_id"),
         "name": _text("track_name"),
         "artists": _alone(_text("artist_name")),
         "year": _year(_text("year")),
@@ -256,7 +264,7 @@ def _spotify_1million() -> dict[str, Column]:
 
 def _dataset_114k() -> dict[str, Column]:
     return _features() | {
-        "track_id": _text("track_id"),
+        "track_id": _id("track_id"),
         "name": _text("track_name"),
         "artists": _listed(_text("artists"), ";"),
         "album_name": _text("album_name"),

@@ -247,36 +247,45 @@ def test_the_older_layout(
 
 def test_json_lines_in_all_the_ways_that_clients_write_them(spark: SparkSession, tmp_path: Path) -> None:
     track = {"artist_name": "A", "track_name": "T", "release_name": "R"}
-    rich = {"recording_mbid": "rec", "artist_mbids": ["x", "y"], "release_mbid": "rel", "duration_ms": "215000"}
-    mapped = {"recording_mbid": "mapped", "artist_mbids": ["m"]}
+    rec, rel, x, y, m = (f"{digit * 8}-0000-4000-8000-000000000000" for digit in "12345")
+    rich = {"recording_mbid": rec.upper(), "artist_mbids": [x, y], "release_mbid": rel, "duration_ms": "215000"}
+    mapped = {"recording_mbid": m, "artist_mbids": [m]}
+    nothing = {"recording_mbid": "None", "artist_mbids": ["null"], "recording_msid": "undefined"}
     lines = [
         json_listen("10", track_metadata=track | {"additional_info": rich, "mbid_mapping": mapped}),
         json_listen("11", track_metadata=track | {"additional_info": {"duration": 12.5}, "mbid_mapping": mapped}),
         json_listen(None, "1627819201", track_metadata=track | {"additional_info": None}),
         {"user_id": 13, "listened_at": 1627819202, "track_metadata": track | {"additional_info": []}},
         json_listen("14", "soon", track_metadata=track | {"additional_info": {"duration_ms": "3:35"}}),
-        json_listen("15", 1e30, track_metadata=track | {"additional_info": {"artist_mbids": "p,q"}}),
+        json_listen("15", 1e30, track_metadata=track | {"additional_info": {"artist_mbids": f"{x},{y}"}}),
         '{"user_id": 16, "timest',
+        json_listen("17", track_metadata=track | {"additional_info": nothing, "mbid_mapping": mapped}),
+        json_listen("null", track_metadata=track) | {"user_name": "null", "recording_msid": "NaN"},
+        json_listen("None", track_metadata=track) | {"user_name": None},
         "   ",
         "[]",
     ]
     dump = only(tmp_path, write_json_dump(tmp_path / "d", lines))
     check_dumps([dump])
-    assert count_rows(spark, dump) == 8
+    assert count_rows(spark, dump) == 11
     rows = {row["user_id"]: row for row in rows_of(spark, dump) if not row["malformed"]}
-    assert set(rows) == {"10", "11", "iliekcomputers", "13", "14", "15"}
+    # An id "None" is none; somebody is called "null".
+    assert rows.keys() == {"10", "11", "iliekcomputers", "13", "14", "15", "17", "null", None}
+    also = [rows.pop(user) for user in ("17", "null", None)]
+    assert (also[0]["recording_mbid"], also[0]["artist_mbids"]) == (m, [m])
+    assert [row["recording_msid"] for row in also] == ["msid-Halo", None, "msid-Halo"]
     at = utc("2021-08-01 12:00:00").replace(tzinfo=None)
     assert [rows[u]["listened_at"] and (rows[u]["listened_at"] - at).seconds for u in sorted(rows)] == [
         0, 0, 2, None, None, 1,
     ]  # fmt: skip
     assert [rows[u]["duration_ms"] for u in sorted(rows)] == [215_000, 12_500, None, None, None, None]
     assert (rows["10"]["recording_mbid"], rows["10"]["artist_mbids"], rows["10"]["release_mbid"]) == (
-        "rec",
-        ["x", "y"],
-        "rel",
+        rec,
+        [x, y],
+        rel,
     )
-    assert (rows["11"]["recording_mbid"], rows["11"]["artist_mbids"]) == ("mapped", ["m"])
-    assert rows["15"]["artist_mbids"] == ["p", "q"]
+    assert (rows["11"]["recording_mbid"], rows["11"]["artist_mbids"]) == (m, [m])
+    assert rows["15"]["artist_mbids"] == [x, y]
     assert {row["artist_name"] for row in rows.values()} == {"A"}
     assert rows["13"]["recording_msid"] is None
     assert rows["10"]["file"] == "listens/2021/8.listens"

@@ -99,7 +99,8 @@ def night(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Nigh
     write_spark_dump(base / "dumps" / "full-dump-1", full, end="2021-08-06", files=2)
     late = [*plays(6, seed=6), listen(NEW_LISTENER, "2021-08-06 20:00:00", "Song 0-0", artist_name="Artist 0")]
     write_spark_dump(base / "dumps" / "incremental-dump-2", late, end="2021-08-07")
-    root = base / "lakehouse"
+    # A night runs whatever the folder is called: each step, its files, and the readers without Spark.
+    root = base / "lake #1? 50% [x] {a,b} + ü"
     overrides = (f"lakehouse.root={root}", f"sources.listens={base / 'dumps'}", *SMALL)
     made = Night(Lakehouse(spark, str(root)), overrides)
     made.run(list(NIGHTLY))
