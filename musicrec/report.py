@@ -8,7 +8,6 @@ from datetime import date
 from pyspark.sql import functions as F
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table as Grid
 
 from musicrec.books import Done
@@ -63,7 +62,7 @@ def _print_stages(console: Console, done: Sequence[Done]) -> None:
         stage = step.stage
         note = stage.note if step.status in (OK, UP_TO_DATE) else f"{step.status}: {stage.note}"
         figures = (f"{stage.rows_in:,}", f"{stage.rows_out:,}", f"{step.seconds:.1f}")
-        grid.add_row(step.step, *figures, escape(note))
+        grid.add_row(step.step, *figures, note)
     total = sum(step.seconds for step in done)
     grid.add_row("all", "", "", f"{total:.1f}", "")
     console.print(grid)
