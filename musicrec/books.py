@@ -6,7 +6,7 @@ import os
 import traceback
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -76,15 +76,24 @@ class Beginning:
         outcome = Outcome(status_of(error), self.now, datetime.now(UTC), error=told(error))
         who = {"run_id": self.run_id, "job": job, "as_of": self.as_of, "seed": seed}
         row = run_row(who, settings, outcome, {}, {})
-        try:
-            if is_local(place.root, place.catalog):
-                append_local(f"{os.path.abspath(place.root)}/ops/runs", "ops.runs", [row])
-            else:
-                spark = build_session(f"musicrec {job}", self.conf_dir, self.config.spark.conf if self.config else {})
-                Lakehouse(spark, place.root, place.catalog).append_rows("ops.runs", [row])
-        except Exception as own:
-            # What was refused must still be said.
-            self.log.warning("not kept in ops.runs", job=job, error=told(own)[:_SHOWN])
+
+        def by_spark() -> None:
+            spark = build_session(f"musicrec {job}", self.conf_dir, self.config.spark.conf if self.config else {})
+            Lakehouse(spark, place.root, place.catalog).append_rows("ops.runs", [row])
+
+        _keep(place.root, place.catalog, row, by_spark, self.log)
+
+
+def _keep(root: str, catalog: str | None, row: tuple[Any, ...], by_spark: Callable[[], None], log: Logger) -> None:
+    """Add a row to ops.runs, where it can be without Spark, which may be what failed. What failed must still be said:
+    where the row cannot be written there is a line in the log."""
+    try:
+        if is_local(root, catalog):
+            append_local(f"{os.path.abspath(root)}/ops/runs", "ops.runs", [row])
+        else:
+            by_spark()
+    except Exception as error:
+        log.warning("not kept in ops.runs", error=told(error)[:_SHOWN])
 
 
 def recorded(run: Run, settings: Mapping[str, Any], work: Callable[[], Stage]) -> Done:
@@ -102,11 +111,11 @@ def recorded(run: Run, settings: Mapping[str, Any], work: Callable[[], Stage]) -
             stage = work()
     except BaseException as error:
         _log_end(error, run.job, log)
-        run.lakehouse.versions_written.clear()
-        record(run, settings, Outcome(status_of(error), started, datetime.now(UTC), error=told(error)))
+        _record_end(run, settings, Outcome(status_of(error), started, datetime.now(UTC), error=told(error)), log)
         raise
     finally:
-        run.lakehouse.spark.catalog.clearCache()
+        with suppress(Exception):  # Spark may be what failed
+            run.lakehouse.spark.catalog.clearCache()
     ended = datetime.now(UTC)
     seconds = (ended - started).total_seconds()
     if stage.is_skipped:
@@ -116,6 +125,17 @@ def recorded(run: Run, settings: Mapping[str, Any], work: Callable[[], Stage]) -
     record(run, settings, Outcome(OK, started, ended, stage))
     log.info("finished", rows_in=stage.rows_in, rows_out=stage.rows_out, seconds=round(seconds, 1), note=stage.note)
     return Done(run.job, stage, OK, seconds)
+
+
+def _record_end(run: Run, settings: Mapping[str, Any], outcome: Outcome, log: Logger) -> None:
+    lake = run.lakehouse
+    lake.versions_written.clear()
+    try:
+        record(run, settings, outcome)
+    except Exception:
+        who = {"run_id": run.run_id, "job": run.job, "as_of": run.as_of, "seed": run.seed}
+        row = run_row(who, settings, outcome, {}, {})
+        _keep(lake.root, lake.catalog, row, lambda: record(run, settings, outcome), log)
 
 
 def status_of(error: BaseException) -> str:

@@ -137,7 +137,7 @@ def _all_done(
         run = Run(lakehouse, beginning.run_id, step, beginning.now, config.seed, beginning.log, as_of)
         started = datetime.now(UTC)
         try:
-            done.append(_run_step(run, config, sources, force))
+            done.append(_run_step(run, config, sources, force, beginning))
         except Exception as error:
             status, reason = status_of(error), told(error)
             if step in needed and not isinstance(error, TooLittleError):
@@ -188,12 +188,13 @@ def steps_from(first: str | None, steps: Sequence[str] = NIGHTLY) -> list[str]:
     return list(steps[steps.index(first) :])
 
 
-def _run_step(run: Run, config: Config, sources: Sources, force: bool) -> Done:
+def _run_step(run: Run, config: Config, sources: Sources, force: bool, beginning: Beginning) -> Done:
     settings = settings_that_decide(config)
     started = datetime.now(UTC)
     log = run.log.bind(job=run.job)
     if not force and run.job not in INGEST:
-        stage = is_up_to_date(run, settings)
+        with beginning.kept(run.job):
+            stage = is_up_to_date(run, settings)
         if stage and stage.is_skipped:
             log.warning("skipped", reason=stage.note)
             return Done(run.job, stage, SKIPPED, (datetime.now(UTC) - started).total_seconds())

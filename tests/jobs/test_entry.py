@@ -3,17 +3,23 @@ from __future__ import annotations
 import subprocess
 import sys
 import tarfile
-from datetime import date
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from deltalake import DeltaTable
 
 from musicrec import steps
+from musicrec.books import recorded
 from musicrec.config import load_config
 from musicrec.entry import parse_day, run_steps, steps_from
 from musicrec.errors import InputError
+from musicrec.io.runs import Run
+from musicrec.logs import make_logger
 from musicrec.steps import INGEST, NIGHTLY, needed_steps
 from tests.conftest import ROOT
 from tests.dumps import listen, write_spark_dump
@@ -108,6 +114,35 @@ def test_a_crash_before_the_session_is_kept_with_its_place(tmp_path: Path, monke
     [row] = books(tmp_path / "lake")
     assert (row["job"], row["status"]) == ("ingest_listens", "failed")
     assert row["error"].startswith("ZeroDivisionError: by zero, somehow (at musicrec/steps.py:")
+
+
+def test_a_failure_of_spark_itself_is_kept_too(tmp_path: Path) -> None:
+    def dead(*_: object) -> None:
+        raise ConnectionError("no JVM")
+
+    def work() -> Any:
+        raise ValueError("the first error")
+
+    @contextmanager
+    def as_they_were() -> Iterator[None]:
+        yield
+
+    catalog = SimpleNamespace(clearCache=dead)
+    lake = SimpleNamespace(
+        root=str(tmp_path),
+        catalog=None,
+        versions_read={},
+        versions_written={"gold.clusters": 1},
+        append_rows=dead,
+        unchanged_on_error=as_they_were,
+        spark=SimpleNamespace(catalog=catalog),
+    )
+    run: Any = Run(lake, "r1", "analyse", datetime(2026, 1, 2, tzinfo=UTC), 7, make_logger("r1"), date(2014, 6, 23))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="the first error"):
+        recorded(run, {}, work)
+    [row] = books(tmp_path)
+    assert (row["run_id"], row["job"], row["status"], row["tables_written"]) == ("r1", "analyse", "failed", [])
+    assert row["error"] == "ValueError: the first error"
 
 
 def books(root: Path) -> list[dict[str, Any]]:

@@ -265,8 +265,13 @@ def test_no_catalogue_and_a_listen_each(spark: SparkSession, tmp_path: Path) -> 
         for user, song in ((1, 1), (2, 2), (3, 2))
     ]
     night = make_night(spark, tmp_path, rows)
-    night.run([name for name in NIGHTLY if name not in {*WITHOUT_CATALOGUE, "train_ranker", "analyse", "evaluate"}])
+    night.run([name for name in NIGHTLY if name not in {*WITHOUT_CATALOGUE, "analyse"}], "ranker.enabled=false")
     assert {job for job, (status, _) in night.ends().items() if status != "ok"} == {"train_sequence", "train_knn"}
+    # The last day's listener was new on it: nothing of theirs can be had again.
+    judged = {(row["shelf"], row["model"]) for row in night.rows("gold.evaluation")}
+    assert judged >= {("discover", name) for name in ("als", "pca", "hybrid", "published", "popular")}
+    assert {shelf for shelf, _ in judged} == {"discover"}
+    assert "lstm" not in {model for _, model in judged}
     lists = night.lists(date(2021, 8, 8))
     assert {user: titles for (shelf, user), titles in lists.items() if shelf == "discover"} == {
         "1": ["Song 2"],
