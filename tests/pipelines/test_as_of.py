@@ -77,34 +77,34 @@ def reasons(folder: Path) -> dict[str, str]:
     return found
 
 
-def two_dumps(folder: Path, last: Sequence[dict[str, Any]], end: str | None, start: str | None = None) -> Path:
-    """The week but for its last day in a full dump, the last day and `last` in an increment that ends at `end`."""
-    before = [row for row in WEEK if row["listened_at"] < datetime(2014, 6, 22)]
-    write_spark_dump(folder / "full-dump-1", before, end="2014-06-22")
-    write_spark_dump(folder / "incremental-dump-2", [*WEEK[len(before) :], *last], end, start)
+def week(folder: Path, end: str | None, more: Sequence[dict[str, Any]] = ()) -> Path:
+    """The week as a dump that ends at `end`; `more` in a file of INT64: pyarrow writes no INT96 of other centuries."""
+    dump = write_spark_dump(folder / "full-dump-1", WEEK, end, start=end)
+    if more:
+        schema = pq.read_schema(dump / "0.parquet")
+        kinds = {
+            field.name: pa.timestamp("us") if pa.types.is_timestamp(field.type) else field.type for field in schema
+        }
+        columns = {name: pa.array([row.get(name) for row in more], kind) for name, kind in kinds.items()}
+        pq.write_table(pa.table(columns), dump / "1.parquet")
     return folder
 
 
+# Each END that is told apart; tests/transforms/test_listen_days.py has the rule for more of them.
 ENDS = {
-    "at midnight": ("2014-06-23 00:00:00", DAY_AFTER),
     "just after midnight": ("2014-06-23 00:00:03", DAY_AFTER),
-    "just before midnight": ("2014-06-22 23:59:58", DAY_AFTER),
-    "with a zone": ("2014-06-22T20:00:03-04:00", DAY_AFTER),
+    "just before midnight, with a zone": ("2014-06-22T19:59:58-04:00", DAY_AFTER),
     "none": (None, DAY_AFTER),
     "in the afternoon": ("2014-06-22 14:20:00", date(2014, 6, 22)),
-    "days later": ("2014-06-25 12:00:00", DAY_AFTER),
-    "long after the listens": ("2025-12-31 00:00:00", DAY_AFTER),
     "three hours ahead of the clock": ("2026-01-02 06:04:05", DAY_AFTER),
-    "in the year 2999": ("2999-01-01 00:00:00", DAY_AFTER),
-    "at the end of time": ("9999-12-31 23:59:59", DAY_AFTER),
-    "before all time": ("0001-01-01 00:00:00", DAY_AFTER),
+    "at the end of time": ("9999-12-31 23:59:59-12:00", DAY_AFTER),
 }
 
 
 def test_as_of_is_the_end_of_the_last_complete_day_whatever_the_end_says(run: Run, tmp_path: Path) -> None:
     listens, found = [], {}
     for place, (name, (end, _)) in enumerate(ENDS.items()):
-        folder = two_dumps(tmp_path / str(place) / "dumps", [], end, start=end)
+        folder = week(tmp_path / str(place) / "dumps", end)
         found[name] = ingest(run, folder)
         assert counts(folder)["kept"] == len(WEEK)
         listens.append([{**row, "source_id": ""} for row in rows(folder, "bronze.listens")])
@@ -112,30 +112,22 @@ def test_as_of_is_the_end_of_the_last_complete_day_whatever_the_end_says(run: Ru
     assert all(sorted(map(str, one)) == sorted(map(str, listens[0])) for one in listens)
 
 
-@pytest.mark.parametrize("end", ["2014-06-23 00:00:03", None, "2999-01-01", "2025-12-31"])
+@pytest.mark.parametrize("end", [None, "2025-12-31"])
 def test_one_listeners_listens_of_other_centuries_move_nothing(run: Run, tmp_path: Path, end: str | None) -> None:
     at = {
         "in_future": ["2038-01-19 03:14:08", "3000-01-01 00:00:00", "9999-12-31 23:59:59", "2026-01-02 03:04:06"],
         "too_early": ["1969-12-31 23:59:59", "0001-01-01 00:00:00", "1601-01-01 00:00:00", "2002-09-30 23:59:59"],
     }
     wrong = [(reason, listen(2, text, f"{reason} {text}")) for reason, texts in at.items() for text in texts]
-    # Years after the dump, but not of the future: only an end that is known speaks against it.
+    # Years after all others, but not of the future: kept where the dump's end speaks for it.
     late = listen(2, "2019-03-01 12:00:00", "in_future late")
-    is_known_end = end != "2025-12-31"
-    folder = two_dumps(tmp_path / "dumps", [], end)
-    # INT64: INT96 would do for these years too, but not as pyarrow writes it.
-    table = pa.Table.from_pylist([*(row for _, row in wrong), late], pq.read_schema(folder / "full-dump-1/0.parquet"))
-    for name in ("listened_at", "created"):
-        values = [row[name] for row in [*(row for _, row in wrong), late]]
-        column = table.schema.get_field_index(name)
-        table = table.set_column(column, name, pa.array(values, pa.timestamp("us")))
-    pq.write_table(table, folder / "incremental-dump-2" / "1.parquet")
+    folder = week(tmp_path / "dumps", end, [*(row for _, row in wrong), late])
     assert ingest(run, folder) == DAY_AFTER
-    assert counts(folder)["kept"] == len(WEEK) + (not is_known_end)
+    assert counts(folder)["kept"] == len(WEEK) + (end is not None)
     expected = {row["recording_name"]: reason for reason, row in wrong}
-    assert reasons(folder) == expected | ({"in_future late": "in_future"} if is_known_end else {})
-    for table_name in TABLES:
-        rows(folder, table_name)
+    assert reasons(folder) == expected | ({} if end else {"in_future late": "in_future"})
+    for table in TABLES:
+        rows(folder, table)
 
 
 def json_dump(folder: Path, stamps: Iterable[Stamp], end: str | None) -> Path:
@@ -149,8 +141,8 @@ def json_dump(folder: Path, stamps: Iterable[Stamp], end: str | None) -> Path:
     return folder
 
 
-@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(stamps=st.lists(wrong_stamps(), min_size=30, max_size=60), end=st.sampled_from([None, "2014-06-23 00:00:03"]))
+@settings(max_examples=2, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(stamps=st.lists(wrong_stamps(), min_size=40, max_size=120), end=st.sampled_from([None, "2014-06-23 00:00:03"]))
 def test_whatever_stamps_come_among_good_ones_each_has_its_reason_and_the_night_its_day(
     run: Run, tmp_path_factory: pytest.TempPathFactory, stamps: list[Stamp], end: str | None
 ) -> None:
@@ -195,11 +187,10 @@ def test_a_dump_of_a_part_of_today_gives_lists_and_a_later_one_the_day(run: Run,
 
 
 def test_a_day_that_is_not_over_by_the_clock_is_not_complete(run: Run, tmp_path: Path) -> None:
-    """An end that is hours ahead, as of a machine in another zone, or none: what has come in by now is all there is."""
-    for place, end in enumerate(["2014-06-23 02:00:00", None]):
-        folder = two_dumps(tmp_path / str(place) / "dumps", [], end)
-        assert ingest(run, folder, utc("2014-06-22 20:00:00")) == date(2014, 6, 22)
-        assert reasons(folder) == {"Late": "in_future"}
+    """An end that is hours ahead, as of a machine in another zone: what has come in by now is all there is."""
+    folder = week(tmp_path / "dumps", end="2014-06-23 02:00:00")
+    assert ingest(run, folder, utc("2014-06-22 20:00:00")) == date(2014, 6, 22)
+    assert reasons(folder) == {"Late": "in_future"}
 
 
 def test_without_any_listen_there_is_no_day(run: Run, tmp_path: Path) -> None:
@@ -215,7 +206,7 @@ def test_what_lies_past_as_of_waits_in_bronze_and_counts_on_a_later_night(spark:
     folder, root = tmp_path / "dumps", tmp_path / "lakehouse"
     overrides = (f"lakehouse.root={root}", f"sources.listens={folder}", "sources.tracks=")
     steps, config = ["ingest_listens", "build_silver"], ROOT / "conf" / "local.toml"
-    two_dumps(folder, [], end="2014-06-22 14:20:00")
+    week(folder, end="2014-06-22 14:20:00")
     run_steps(steps, config, None, overrides, False)
     assert len(rows(folder, "silver.listens")) == len(WEEK) - 3
     write_spark_dump(
