@@ -148,8 +148,10 @@ def _train_on(night: SequenceNight, before: Weights) -> tuple[Fitted, Fitted]:
 def _snapshot(night: SequenceNight, rows: DataFrame, part: str) -> Snapshot:
     """The windows as files, about `max_windows` of them: which ones depends on the night."""
     run, data, fit, most = night.run, night.data, night.fit, night.plan.training.max_windows
-    # No window holds transitions of another, so their number says how large a share to take.
-    share = min(most / max(data.sequences.count(), 1), 1.0) if most else 1.0
+    # No window holds transitions of another, so their number says how large a share to take; of what lies before the
+    # held-out days their own, so that nothing of those days is known.
+    windows = night.amount.windows if part == "train" or not most else data.sequences.count()
+    share = min(most / max(windows, 1), 1.0) if most else 1.0
     if share < 1:
         salt = F.lit(f"{run.seed} {data.until:%Y-%m-%d}")
         rows = rows.where(F.pmod(F.xxhash64(salt, "user_id", "window"), F.lit(1 << 20)) < int(share * (1 << 20)))

@@ -28,6 +28,7 @@ class SequenceNight:
     valid_from : start of the days that are held out first.
     plan : what is `auto`, by what was played before them; so their plays decide nothing of how they are learnt to be
         predicted.
+    amount : what the plan was made by.
     counts : (item_idx, plays, plays before `valid_from`), sorted by item_idx.
     """
 
@@ -37,6 +38,7 @@ class SequenceNight:
     folder: Path
     valid_from: datetime
     plan: Plan
+    amount: Amount
     counts: tuple[Places, Places, Places]
 
     @property
@@ -87,7 +89,7 @@ def plan_night(run: Run, data: TrainingData, fit: SequenceFit, folder: Path) -> 
     run.log.info(f"{fit.kind}: plan", **asdict(amount), **loss, **much, seconds=round(plan.seconds, 1))
     for name, value in (loss | much).items():
         run.metric(name, value, model=fit.kind)
-    return SequenceNight(run, data, fit, folder, valid_from, plan, (items, of_all, before))
+    return SequenceNight(run, data, fit, folder, valid_from, plan, amount, (items, of_all, before))
 
 
 def _amount(data: TrainingData, before: datetime, items: int) -> Amount:

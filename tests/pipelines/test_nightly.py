@@ -239,7 +239,7 @@ def test_the_books_keep_what_was_said_and_what_was_planned(night: Night) -> None
         for row in night.rows("ops.metrics")
         if row["job"] == "train_sequence" and json.loads(row["tags"]).get("model") == "lstm"
     }
-    assert (figures["negatives"], figures["batch_size"], figures["epochs"]) == (0, 32, 2)
+    assert (figures["negatives"], figures["batch_size"], figures["epochs"]) == (0, 4, 2)
 
 
 def test_evaluation_has_every_model_metric_and_shelf(night: Night) -> None:

@@ -32,8 +32,11 @@ _GPU = 10.0
 _NEGATIVES = 512
 # Beyond so many items each step's pass over the embedding would be most of the work.
 _MOST_ITEMS = 100_000
-# Rows in a step. Small steps learn more from an epoch than large ones; with many windows they would be too many.
-_BATCHES, _STEPS_A_ROW = (32, 256), 16
+# Plays in a step: small steps learn more from an epoch, large ones cost less a play (docs/accuracy.md). With many plays
+# so many as make about two steps of each play of one.
+_PLAYS_A_STEP, _OF_ROOT = 400, 0.6
+# Windows in a step at least and at most; and steps that an epoch of few windows still has.
+_BATCHES, _FEWEST_STEPS = (4, 256), 16
 # At most and, before windows are left out, at least.
 _EPOCHS = (2, 8)
 
@@ -139,9 +142,11 @@ class _Work:
 
 
 def _batch(amount: Amount, trainers: int) -> int:
-    """A power of two, such that an epoch has about 16 steps for each row of one; several trainers get as many each."""
+    """A power of two, such that a step has about as many plays as it should; several trainers get as many each."""
     least, most = _BATCHES
-    near: int = 2 ** round(math.log2(max(amount.windows, 1) / _STEPS_A_ROW) / 2)
+    plays = max(_PLAYS_A_STEP, _OF_ROOT * math.sqrt(amount.plays))
+    windows = plays * amount.windows / max(amount.plays, 1)
+    near: int = 2 ** round(math.log2(max(min(windows, amount.windows / _FEWEST_STEPS), 1)))
     return -(-min(max(near, least), most) // trainers) * trainers
 
 

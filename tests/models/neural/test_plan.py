@@ -16,8 +16,9 @@ from musicrec.models.neural.plan import Amount, Plan, make_plan
 from musicrec.models.neural.training_params import NextTrackTraining
 
 NARROW = LstmParams(dim=32)
-# (items, plays, windows): the sample's seven days, a quarter of a million plays, a million, ten million.
-SAMPLE, QUARTER = Amount(2_129, 32_019, 1_035), Amount(19_661, 220_139, 23_272)
+# (items, plays, windows): the sample's seven days; a quarter of a million plays, in short sessions and in windows that
+# are full; a million; ten million.
+SAMPLE, QUARTER, RADIO = Amount(2_129, 32_019, 1_035), Amount(19_661, 220_139, 23_272), Amount(20_081, 247_257, 5_163)
 MILLION, TEN_MILLION = Amount(27_832, 880_000, 110_000), Amount(178_183, 9_000_000, 1_000_000)
 
 
@@ -29,14 +30,16 @@ def numbers(plan: Plan) -> tuple[int, int, int, int, int]:
 @pytest.mark.parametrize(
     ("amount", "expected"),
     [
-        (SAMPLE, (0, 32, 8, 0, 0)),
-        (Amount(19_661, 30_000, 1_000), (0, 32, 8, 0, 0)),
+        (SAMPLE, (0, 16, 8, 0, 0)),
+        (Amount(19_661, 30_000, 1_000), (0, 16, 8, 0, 0)),
         (QUARTER, (512, 32, 6, 0, 0)),
+        (RADIO, (512, 8, 7, 0, 0)),
         (MILLION, (512, 64, 2, 0, 0)),
         (TEN_MILLION, (512, 256, 2, 0, 100_000)),
         (Amount(400, 9_000_000, 1_000_000), (0, 256, 2, 0, 0)),
-        (Amount(1, 1, 1), (0, 32, 8, 0, 0)),
-        (Amount(0, 0, 0), (0, 32, 8, 0, 0)),
+        (Amount(12, 60, 12), (0, 4, 8, 0, 0)),
+        (Amount(1, 1, 1), (0, 4, 8, 0, 0)),
+        (Amount(0, 0, 0), (0, 4, 8, 0, 0)),
     ],
 )
 def test_loss_batch_epochs_and_windows_follow_from_the_data(
