@@ -16,9 +16,8 @@ _NO_FORT = rf"(?!\s*(?:{_TOWNS})\b)(?!(?<=\d ft\.)\s*(?:tall|high|deep|long|wide
 _MARK = r"(?:feat|featuring|ft)\b"
 # It may hold a bracket of its own, and may never be closed.
 _GUEST_BRACKET = re.compile(
-    rf"[(\[{{]\s*(?:(?:feat|featuring)(?![\w'])\.?+(?!\s+of\b)|ft(?![\w'])\.?+(?!\s*(?:{_TOWNS})\b)"
-    rf"|with(?![\w']){_NOBODY}|w/)\s*+[^\s()\[\]{{}}][^()\[\]{{}}]*"
-    rf"(?:([(\[{{][^()\[\]{{}}]*[)\]}}])[^()\[\]{{}}]*)?(?:[)\]}}]|$)"
+    rf"[(\[{{]\s*(?:(?:feat|featuring|ft)(?![\w'])\.?+(?!\s+of\b)|with(?![\w']){_NOBODY}|w/)\s*+"
+    r"[^\s()\[\]{}][^()\[\]{}]*(?:([(\[{][^()\[\]{}]*[)\]}])[^()\[\]{}]*)?(?:[)\]}]|$)"
 )
 _OTHER_VERSION = re.compile(
     r"\b(?:re)?(?:mix|live|acoustic|edit|version|instrumental|demo|dub|master(?:ed)?|karaoke|cover)\b"

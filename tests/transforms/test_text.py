@@ -122,7 +122,7 @@ def test_a_title_of_a_symbol_stays_it_when_its_marks_go() -> None:
     ["Little Feat", "No Small Feat", "A Small Feat", "Feat", "Feat.", "What a Feat!", "Featuring", "Songs Featuring",
      "Ft. Worth Blues", "Goodnight Ft. Worth", "Meet Me in Ft. Lauderdale", "10 Ft. Tall", "33 000 FT.",
      "Feat. of Clay", "A Feat of Strength", "With", "With You", "Ft.", "Feats Don't Fail Me Now",
-     "Little Feat & Friends"],
+     "Little Feat & Friends", "Little Feat Tribute Band"],
 )  # fmt: skip
 def test_a_name_keeps_the_words_that_mark_guests_where_none_is_named(name: str) -> None:
     for key in KEYS:
