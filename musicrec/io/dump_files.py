@@ -21,23 +21,44 @@ def is_data_file(path: Path) -> bool:
 
 def is_dump(folder: Path) -> bool:
     """Whether the folder itself is a dump, rather than one that may hold some."""
-    children = list(folder.iterdir())
-    has_markers = any(child.name in MARKERS for child in children)
-    has_files = any(child.is_file() and child.name.lower().endswith((_PARQUET, _LINES)) for child in children)
-    has_tree = any(_OF_LISTENS.fullmatch(child.name) or _is_listens(child, folder) for child in children)
-    return has_markers or has_files or (has_tree and bool(data_files(folder)))
+    has_files = any(child.name.lower().endswith((_PARQUET, _LINES)) and child.is_file() for child in folder.iterdir())
+    return has_files or _is_marked(folder) or bool(_lines(folder))
+
+
+def others_below(folder: Path) -> list[Path]:
+    """What in a folder may be, or hold, further dumps; with markers in it all below is its own."""
+    if _is_marked(folder):
+        return []
+    children = sorted(folder.iterdir())
+    if is_dump(folder):
+        children = [child for child in children if child.is_file() or not _holds_its_listens(child)]
+    return [child for child in children if not child.name.startswith(".") and child.name != "__MACOSX"]
 
 
 def data_files(folder: Path) -> list[list[Path]]:
     """The files of a dump, those of parquet and those of JSON apart, each in the order of their numbers.
 
-    Parquet lies in the folder, or in a folder of it that is itself called .parquet, as Spark writes it. JSON may lie
-    anywhere below; files of other names than .listens only in a folder `listens` or of a year, or called listens….
+    Parquet lies in the folder, or in a folder of it that is itself called .parquet, as Spark writes it. JSON lies in
+    it, or in a folder `listens` or of a year; with markers beside, .listens may lie anywhere below. Files of other
+    names than .listens count in such a folder, or when they are called listens….
     """
     parquet = [part for child in _parquet(folder) for part in ([child] if not child.is_dir() else _parquet(child))]
-    lines = [path for path in folder.rglob("*") if path.is_file() and _is_listens(path, folder)]
-    found = [[path for path in paths if _is_own(path, folder)] for paths in (parquet, lines)]
-    return [sorted(paths, key=lambda path: _by_number(path.relative_to(folder))) for paths in found if paths]
+    parquet = [path for path in parquet if _is_own(path, folder)]
+    return [
+        sorted(paths, key=lambda path: _by_number(path.relative_to(folder)))
+        for paths in (parquet, _lines(folder))
+        if paths
+    ]
+
+
+def places_of(marker: str, folder: Path) -> list[Path]:
+    """Where a dump holds the file `marker`: at its root, below, else beside `listens`; not where another dump does."""
+    if _is_marked(folder):
+        found = list(folder.rglob(marker))
+    else:
+        found = [path for child in folder.iterdir() if _holds_its_listens(child) for path in child.rglob(marker)]
+    beside = [folder.parent / marker] if folder.name == "listens" else []
+    return [path for path in (*sorted(found, key=lambda path: (len(path.parts), path)), *beside) if path.is_file()]
 
 
 def is_json(path: Path) -> bool:
@@ -45,8 +66,25 @@ def is_json(path: Path) -> bool:
     return not path.name.lower().endswith(_PARQUET)
 
 
+def _is_marked(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in MARKERS)
+
+
+def _holds_its_listens(folder: Path) -> bool:
+    return bool(_OF_LISTENS.fullmatch(folder.name)) or folder.name.lower().endswith(_PARQUET)
+
+
 def _parquet(folder: Path) -> Iterator[Path]:
     return (path for path in folder.iterdir() if path.name.lower().endswith(_PARQUET))
+
+
+def _lines(folder: Path) -> list[Path]:
+    if _is_marked(folder) or _OF_LISTENS.fullmatch(folder.name):
+        found = list(folder.rglob("*"))
+    else:
+        below = (child for child in folder.iterdir() if child.is_dir() and _OF_LISTENS.fullmatch(child.name))
+        found = [*folder.iterdir(), *(path for child in below for path in child.rglob("*"))]
+    return [path for path in found if _is_own(path, folder) and _is_listens(path, folder)]
 
 
 def _is_listens(path: Path, folder: Path) -> bool:

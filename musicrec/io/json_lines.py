@@ -53,7 +53,7 @@ def records_of(text: str) -> Iterator[str]:
             at = _skip(text, at + 1, ",")
         else:
             is_empty = False
-            after = _value_end(text, at)
+            after = _value_end(text, at) if depth or mark == "{" else None
             if after is None:
                 after = _next_alike(text, at)
             yield _one_line(text[at:after])
@@ -87,9 +87,8 @@ def objects_of(path: Path) -> Iterator[tuple[str, dict[str, object] | None]]:
     ------
     InputError : the file is no text in UTF-8, or a document of over 1 GiB.
     """
-    for text in _texts(path):
-        for record in records_of(text):
-            yield record, as_object(record)
+    for record in _records(path):
+        yield record, as_object(record)
 
 
 def as_object(text: str) -> dict[str, object] | None:
@@ -134,23 +133,25 @@ def stage_documents(files: Sequence[Path], staging: Path) -> Mapping[Path, Path]
             target.parent.mkdir(parents=True, exist_ok=True)
             unfinished = target.with_suffix(".unfinished")
             with unfinished.open("w", encoding="utf-8", errors="surrogateescape", newline="") as out:
-                out.writelines(f"{record}\n" for text in _texts(path) for record in records_of(text))
+                out.writelines(f"{record}\n" for record in _records(path))
             unfinished.rename(target)
     return staged
 
 
-def _texts(path: Path) -> Iterator[str]:
-    """The lines that are not blank; of a document the whole."""
+def _records(path: Path) -> Iterator[str]:
+    """As `read_records` finds them: a line that is not UTF-8 is one as a whole."""
     if _is_document(path):
         size = path.stat().st_size
         if size > _LONGEST_DOCUMENT:
             raise InputError(path, "a JSON document of up to 1 GiB, or an object on each line", f"{size:,} bytes")
-        yield path.read_text(encoding="utf-8", errors="surrogateescape")
+        yield from records_of(path.read_text(encoding="utf-8", errors="surrogateescape"))
         return
     with path.open(encoding="utf-8", errors="surrogateescape") as lines:
         for line in lines:
-            if line.strip(_BLANK):
-                yield line
+            if any("\udc80" <= letter <= "\udcff" for letter in line):
+                yield _one_line(line)
+            else:
+                yield from records_of(line)
 
 
 def _is_document(path: Path) -> bool:

@@ -21,7 +21,7 @@ from pyspark.sql import DataFrame, SparkSession
 from musicrec.errors import InputError
 from musicrec.io import json_lines, listenbrainz_json, listenbrainz_parquet
 from musicrec.io.archives import ARCHIVES, archive_stem, extract
-from musicrec.io.dump_files import data_files, is_data_file, is_dump, is_json
+from musicrec.io.dump_files import data_files, is_data_file, is_dump, is_json, others_below, places_of
 from musicrec.io.listenbrainz_parquet import CURRENT
 from musicrec.io.local_files import SourceFiles, shown
 
@@ -160,13 +160,13 @@ def _folders(path: Path, staging: Path, depth: int = 0) -> Iterator[tuple[Path, 
     """The dump folders at or below `path` with their names; archives are unpacked."""
     if path.is_file():
         yield from _unpacked(path, staging, depth)
-    elif is_dump(path):
+        return
+    if is_dump(path):
         yield path, path.name
-    else:
-        for child in sorted(path.iterdir()):
-            is_archive = child.is_file() and archive_stem(child) and not _NOT_LISTENS.match(child.name)
-            if not child.name.startswith(".") and (child.is_dir() or is_archive):
-                yield from _folders(child, staging, depth)
+    for child in others_below(path):
+        is_archive = child.is_file() and archive_stem(child) and not _NOT_LISTENS.match(child.name)
+        if child.is_dir() or is_archive:
+            yield from _folders(child, staging, depth)
 
 
 def _unpacked(archive: Path, staging: Path, depth: int) -> Iterator[tuple[Path, str]]:
@@ -201,12 +201,8 @@ def _describe(folder: Path, name: str, files: list[Path], staging: Path, is_alon
 
 
 def _marked_time(folder: Path, marker: str) -> datetime | None:
-    """The time that the file `marker` holds: the one at the root, else the first below, else beside `listens`."""
-    found = [path for path in folder.rglob(marker) if path.is_file()]
-    places = sorted(found, key=lambda path: (len(path.parts), path))
-    beside = folder.parent / marker
-    if not places and folder.name == "listens" and beside.is_file():
-        places = [beside]
+    """The time that the dump's file `marker` holds."""
+    places = places_of(marker, folder)
     if not places:
         return None
     text = places[0].read_text(encoding="utf-8", errors="replace").strip()

@@ -54,7 +54,8 @@ class SourceFiles:
 
     def label(self, url: Column) -> Column:
         """A file's name relative to the folder, from its URL as `_metadata.file_path` has it."""
-        names = self._within(url, self._folder)
+        # All files of a folder whose name is no text are staged.
+        names = self._within(url, self._folder) if _is_text(str(self._folder)) else F.lit(None)
         if not self._labels:
             return names
         number = F.regexp_extract(url, rf"/{_STAGED}(\d+)/\d+[^/]*$", 1).try_cast("int")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import zipfile
 from collections import Counter
 from datetime import datetime
@@ -14,10 +15,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
+from pyspark.sql import SparkSession
 
 from musicrec.errors import InputError
 from musicrec.io.feedback import find_feedback
+from musicrec.io.json_lines import objects_of, read_records, stage_documents
 from musicrec.io.listenbrainz import find_dumps
+from musicrec.io.local_files import SourceFiles
 from musicrec.io.runs import Run, Stage
 from musicrec.pipelines.ingest_feedback import ingest_feedback
 from musicrec.pipelines.ingest_listens import ingest_listens
@@ -71,9 +75,10 @@ def track(**more: Any) -> dict[str, Any]:
 
 def test_folders_files_and_archives_of_any_name(run: Run, tmp_path: Path) -> None:
     source = tmp_path / "in #?[x]{a,b}%41"
+    every = "".join(NAMES)
+    folder = write_spark_dump(source / every, [listen(number) for number in range(len(NAMES))], files=len(NAMES))
     for number, name in enumerate(NAMES):
-        folder = write_spark_dump(source / name, [listen(number)])
-        (folder / "0.parquet").rename(folder / f"{name}.parquet")
+        (folder / f"{number}.parquet").rename(folder / f"{name}.parquet")
     files = {f"{name}/{name}.listens": one(f"json {n}") + "\n" for n, name in enumerate(NAMES)}
     text_files(source / LATIN / "lines", files | {f"{LATIN}.listens": one("latin")})
     pack(write_spark_dump(tmp_path / "made" / "a\\b [x] 5%:", [listen(99)]), source / "[a]:{b,c} #?%.tar")
@@ -81,7 +86,7 @@ def test_folders_files_and_archives_of_any_name(run: Run, tmp_path: Path) -> Non
     assert (stage.rows_in, stage.rows_out) == (2 * len(NAMES) + 2, 2 * len(NAMES) + 2)
     assert sorted(row["file"] for row in rows(run, "bronze.listens")) == sorted(
         [
-            *(f"{name}/{name}.parquet" for name in NAMES),
+            *(f"{every}/{name}.parquet" for name in NAMES),
             *(f"lines/listens/{name}/{name}.listens" for name in NAMES),
             "lines/listens/Sigur R\\xf3s.listens",
             "a\\b [x] 5%:/0.parquet",
@@ -144,7 +149,7 @@ JSON_FILES: dict[str, tuple[str | bytes, list[str], list[str]]] = {
     "long": (
         "\n".join(
             [
-                one(46, title="x" * LONGEST_NAME),
+                one(46, title="x" * LONGEST_NAME, recording_msid="m"),
                 one(47, title=TOO_LONG),
                 one(48, track_metadata=track(artist_name=TOO_LONG * 5000)),
                 one("u" * (LONGEST_ID + 1)),
@@ -179,6 +184,43 @@ def test_json_in_every_shape_counts_each_record_once(run: Run, tmp_path: Path) -
     assert LONGEST_ROW < len(longest) < LONGEST_ROW + 60
     assert longest.endswith(" characters)")
     assert any("R\ufffds" in row["row"] for row in quarantined)
+
+
+def random_file(drawn: random.Random) -> tuple[bytes, int]:
+    """Lines of every kind, and how many records they hold, by how they were put together."""
+    lines, count = [b""], 0
+    for _ in range(drawn.randint(1, 12)):
+        own = [one(drawn.randint(1, 9), title=drawn.choice(["Halo", "}{", "],[", 'a"b', "é\u2028x"])) for _ in range(3)]
+        own = own[: drawn.randint(1, 3)]
+        broken = drawn.choice(
+            ['{"user_id": 1, "tim', "}", "<html>", '"text"', "{'user_id': 1}", '{"a": 1,}', "17 and more"]
+        )
+        kinds: list[tuple[str, int]] = [
+            (drawn.choice(["", ",", " , ", "\t"]).join(own), len(own)),
+            (f"[{','.join(own)}]", len(own)),
+            (f"{own[0]} {broken}", 2),
+            (drawn.choice([" ", "\t \t", "\0\0", "\ufeff"]), 0),
+            (drawn.choice(["\ufeff", " ", "\0"]) + own[0], 1),
+            (broken, 1),
+        ]
+        text, records = drawn.choice(kinds)
+        is_latin = drawn.random() < 0.1 and records == 1
+        lines += [text.encode() + (b"\xf3" if is_latin else b""), drawn.choice([b"\n", b"\r\n", b"\r", b"\n\n"])]
+        count += records
+    return b"".join(lines), count
+
+
+def test_of_random_files_spark_finds_the_records_that_were_put_in(spark: SparkSession, tmp_path: Path) -> None:
+    drawn = random.Random(20140616)
+    made = {f"{n}.listens": random_file(drawn) for n in range(150)}
+    for name, (content, _) in made.items():
+        (tmp_path / name).write_bytes(content)
+    paths = [tmp_path / name for name in made]
+    files = SourceFiles(tmp_path, paths, tmp_path / "staging", stage_documents(paths, tmp_path / "lines"))
+    found = {row["file"]: row["count"] for row in read_records(spark, files).groupBy("file").count().collect()}
+    assert found == {name: count for name, (_, count) in made.items() if count}
+    in_python = {path.name: sum(1 for _ in objects_of(path)) for path in paths}
+    assert in_python == {name: count for name, (_, count) in made.items()}
 
 
 def test_a_users_own_export_packed_and_unpacked(run: Run, tmp_path: Path) -> None:
@@ -239,7 +281,9 @@ def test_parquet_of_every_writer(run: Run, tmp_path: Path) -> None:
     folder = tmp_path / "writers"
     write_markers(folder, END)
     strings = ("artist_name", "recording_name", "release_name", "recording_msid")
-    ids = {kind: pa.array([n], kind) for n, kind in enumerate((pa.int32(), pa.int64(), pa.uint16(), pa.string()), 1)}
+    ids = {
+        kind: pa.array([n]).cast(kind) for n, kind in enumerate((pa.int32(), pa.int64(), pa.uint16(), pa.string()), 1)
+    }
     times = {
         unit: pa.array([1627819200 * 10**power], pa.timestamp(unit))
         for unit, power in (("ms", 3), ("us", 6), ("ns", 9))
