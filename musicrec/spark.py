@@ -15,7 +15,7 @@ from pyspark.errors import IllegalArgumentException
 from pyspark.sql import SparkSession
 
 from musicrec.errors import ConfigError
-from musicrec.models.side_by_side import TASKS_A_CORE, slots
+from musicrec.models.side_by_side import usual_partitions
 from musicrec.params import Params
 
 # What the tables' contents depend on. It is set on every session, wherever it comes from: a file beside the
@@ -124,9 +124,9 @@ def _check_delta(spark: SparkSession) -> None:
 
 
 def _leave_partitions_to(spark: SparkSession) -> None:
-    """What Databricks calls `auto`; elsewhere adaptive execution joins small partitions of four for each core."""
+    """What Databricks calls `auto`; elsewhere four for each core, of which adaptive execution joins the small."""
     try:
         spark.conf.set(_PARTITIONS, "auto")
     except IllegalArgumentException:
-        spark.conf.set(_PARTITIONS, str(TASKS_A_CORE * slots(spark)))
+        spark.conf.set(_PARTITIONS, str(usual_partitions(spark)))
         spark.conf.set("spark.sql.adaptive.enabled", "true")

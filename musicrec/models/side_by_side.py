@@ -12,6 +12,7 @@ from pyspark.sql import DataFrame, SparkSession
 _ROWS_OF_A_TASK = 256
 # Tasks for each core, where nothing says how many.
 TASKS_A_CORE = 4
+_SPARKS_DEFAULT = 200
 
 
 def slots(session: SparkSession) -> int:
@@ -21,9 +22,14 @@ def slots(session: SparkSession) -> int:
 
 
 def shuffle_partitions(session: SparkSession) -> int:
-    """As many partitions as Spark's shuffles have; four for each core where that is left to Spark (`auto`)."""
+    """As many partitions as Spark's shuffles have; where that is left to Spark (`auto`), `usual_partitions`."""
     told = session.conf.get("spark.sql.shuffle.partitions") or ""
-    return int(told) if told.isdigit() else TASKS_A_CORE * slots(session)
+    return int(told) if told.isdigit() else usual_partitions(session)
+
+
+def usual_partitions(session: SparkSession) -> int:
+    """Four for each core; Spark's own default where executors come and go, so that there are none to count."""
+    return _SPARKS_DEFAULT if _is_dynamic(session) else TASKS_A_CORE * slots(session)
 
 
 def partitions_for(rows: DataFrame) -> int:
@@ -38,9 +44,13 @@ def partitions_for(rows: DataFrame) -> int:
 
 def why_not_side_by_side(session: SparkSession) -> str | None:
     """Why Spark would not start the tasks of a barrier stage together; None where it does."""
-    if session.sparkContext.getConf().get("spark.dynamicAllocation.enabled", "false") == "true":
+    if _is_dynamic(session):
         return "spark.dynamicAllocation.enabled is true, and tasks side by side need a fixed number of cores"
     return None
+
+
+def _is_dynamic(session: SparkSession) -> bool:
+    return session.sparkContext.getConf().get("spark.dynamicAllocation.enabled", "false") == "true"
 
 
 def meeting(session: SparkSession) -> str | None:

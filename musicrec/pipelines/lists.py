@@ -26,8 +26,6 @@ from musicrec.ranking.fusion import HybridParams, fuse
 from musicrec.ranking.topn import top_n
 
 Lists = dict[str, DataFrame]
-# The score of what a reranker does not know: below any other.
-_UNKNOWN = -1e9
 # (user_idx, items, ...) → (user_idx, items, scores) in a better order
 Rerank = Callable[[DataFrame], DataFrame]
 
@@ -138,11 +136,16 @@ def list_makers(
 
 
 def ncf_order(run: Run, weights: Weights, params: NcfParams) -> Rerank:
-    """Lists in the order of NCF's scores; what the network was not trained with comes last."""
+    """Lists in the order of NCF's scores; what the network was not trained with comes last, as far below the lowest
+    score as that is below the highest, and 1 more."""
 
     def rerank(lists: DataFrame) -> DataFrame:
         made = ncf_rerank(run.lakehouse.spark, weights, params, lists)
-        return made.withColumn("scores", F.transform("scores", lambda score: F.coalesce(score, F.lit(_UNKNOWN))))
+        lowest = F.array_min("scores")
+        unknown = F.coalesce(2 * lowest - F.array_max("scores") - 1, F.lit(-1.0))
+        # As an array, so that it is found once a list and not once an entry.
+        below = F.array_repeat(unknown, F.size("scores"))
+        return made.withColumn("scores", F.zip_with("scores", below, lambda score, floor: F.coalesce(score, floor)))
 
     return rerank
 

@@ -2,8 +2,8 @@
 
 A heap is four arrays of the list's length: scores, items (item_idx), artists and places (rows of the catalogue), with
 the worst entry first. An entry is worse than another if its score is lower, or equal and its item_idx higher: a total
-order. Numba's caches look at the caller's file only: after a change here, touch `topn_kernels.py` and
-`explain_kernels.py` too.
+order. Numba's caches look at the text of the caller's file only: after a change here or in `significant.py`, change
+`topn_kernels.py`, `diversity_kernels.py` and `explain_kernels.py` too, or remove `__pycache__`.
 """
 
 from __future__ import annotations

@@ -111,3 +111,13 @@ def test_plays_tell_items_apart_as_all_pairs_do(seed: int, listeners: int, items
     plays = np.where(rng.random((listeners, items)) < 0.3, rng.integers(1, 3, (listeners, items)), 0).astype(float)
     wanted = [len({float(score) for score in plays[u] @ plays.T @ plays}) for u in range(listeners)]
     assert different_by_plays(csr_matrix(plays), np.arange(listeners), np.arange(items)).tolist() == wanted
+
+
+def test_two_items_may_happen_to_have_one_score() -> None:
+    """Twelve items for twenty places: all of them differ by the plays, two do not by the model."""
+    items, plays = vectors(12), np.arange(1.0, 13.0) * np.ones((LISTENERS, 1))
+    items[1] = items[0]
+    check(vectors(LISTENERS), items, plays)
+    items[2:5] = items[0]
+    with pytest.raises(DegenerateModelError, match="8 different scores for 11 places"):
+        check(vectors(LISTENERS), items, plays)
