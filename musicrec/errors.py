@@ -45,6 +45,14 @@ class TableMissingError(InputError):
         super().__init__(f"table {table}", f"a Delta table at {location} (run {written_by} first)", "none")
 
 
+class TooLittleError(InputError):
+    """There is too little for a step to work on, though nothing is wrong with it: the step is left out of the night."""
+
+
+class StepsFailedError(MusicrecError):
+    """Steps failed without which the night went on; the message says what was published all the same."""
+
+
 class SchemaError(MusicrecError):
     """A DataFrame lacks a column that its table's schema names: a defect in a transform, not in the input."""
 

@@ -7,21 +7,24 @@ from pathlib import Path
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from musicrec.errors import InputError
+from musicrec.errors import InputError, TooLittleError
 from musicrec.io.runs import Run, Stage
 from musicrec.io.scalers import load_scaler
 from musicrec.models.content import CONTENT, ContentParams, content_model
 from musicrec.models.embedding import EmbeddingModel
 from musicrec.pipelines.build_features import scaler_folder
-from musicrec.pipelines.publish import publish
+from musicrec.pipelines.publish import publish, withdraw
 from musicrec.pipelines.similar import neighbours_that_stay, ranked_entries
 from musicrec.pipelines.training_data import TrainingData, training_data
 from musicrec.ranking.nearest import nearest_items
+from musicrec.schemas import TABLES
 from musicrec.transforms.interactions import InteractionParams, ItemKind
 from musicrec.transforms.track_items import track_items
 
 # Rows of gold.similar_tracks that this job writes and replaces.
 _OWN = f"model = '{CONTENT}'"
+
+NO_FEATURES = TooLittleError("table silver.track_features", "a track with audio features", "none")
 
 
 def train_content(
@@ -37,7 +40,8 @@ def train_content(
 
     A recording that is linked to a track has the neighbours of that track; a track that no one has played has rows
     under its track_id. A neighbour is a recording where one is linked to it, the most played of several; of a song's
-    releases only one is offered. Where recordings are not the items (`recommend.item`) nothing is published.
+    releases only one is offered. Where recordings are not the items (`recommend.item`) nothing is published. Without a
+    track that has features the step counts as skipped, and there are neither rows nor vectors.
 
     Raises
     ------
@@ -46,7 +50,11 @@ def train_content(
     """
     features = run.lakehouse.read_or_empty("silver.track_features")
     if features.isEmpty():
-        return Stage(0, 0, "no track has features")
+        withdraw(run, CONTENT)
+        if not run.lakehouse.read_or_empty("gold.similar_tracks").where(_OWN).isEmpty():
+            none = run.lakehouse.spark.createDataFrame([], TABLES["gold.similar_tracks"].schema)
+            run.lakehouse.overwrite("gold.similar_tracks", none, where=_OWN)
+        return Stage(0, 0, str(NO_FEATURES), is_skipped=True)
     weights = load_scaler(scaler_folder(files)).weights
     if weights != params.weights:
         made = f"those of silver.track_features, {weights} (run build_features)"
@@ -84,6 +92,7 @@ def _publish(run: Run, item: ItemKind, interaction: InteractionParams, params: C
     model = fit_content_model(run, data)
     if model is None:
         run.log.warning("content: no recording is linked to a track with features")
+        withdraw(run, CONTENT)
         return 0
     vectors = publish(run, model, params, 0, "", places=places).rows_out
     model.release()

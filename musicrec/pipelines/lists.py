@@ -9,7 +9,7 @@ from functools import partial
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from musicrec.errors import InputError
+from musicrec.errors import InputError, TooLittleError
 from musicrec.evaluation.baselines import artist_popular_lists, own_top_lists, popular_lists
 from musicrec.io.runs import Run
 from musicrec.models.embedding import EmbeddingModel
@@ -62,7 +62,8 @@ def candidate_lists(
     `data.heard`, without what they block. Only items that were played before `data.until` are offered. With `wanted`
     only that list is there.
     With `rerank` there is ALS's list in that order too, with `neighbours` (of items, as `fit_knn` gives them) kNN's,
-    with `user_neighbours` that of alike listeners, and with `ranker` what it makes of others' lists.
+    with `user_neighbours` that of alike listeners, and with `ranker` what it makes of others' lists. The hybrid is made
+    of those of its members that are there; where none is, there is no hybrid.
     Lists that are read twice, by themselves and for the hybrid, are persisted.
     """
     makers = list_makers(models, data, shelf, depth, rerank, neighbours, user_neighbours)
@@ -81,15 +82,27 @@ def candidate_lists(
     if wanted and wanted != HYBRID:
         return {wanted: of(wanted)}
     lists = {name: of(name) for name in (members if wanted else list(makers))}
-    fused = fuse({name: lists[name] for name in members}, hybrid, depth)
+    if not members:
+        return lists
+    weights = {name: hybrid.weights[name] for name in members}
+    fused = fuse({name: lists[name] for name in members}, hybrid.model_copy(update={"weights": weights}), depth)
     return {HYBRID: fused} if wanted else {**lists, HYBRID: fused}
 
 
-def check_retrievers(names: Iterable[str], makers: Mapping[str, object]) -> None:
-    """Raise InputError where a ranker's retriever has no lists."""
-    unknown = sorted(set(names) - makers.keys())
-    if unknown:
-        raise InputError("ranker.retrievers", f"some of {', '.join(sorted(makers))}", ", ".join(unknown))
+def check_retrievers(names: Iterable[str], makers: Iterable[str], fitted: Iterable[str] = ()) -> None:
+    """Raise where a ranker's retriever has no lists.
+
+    Raises
+    ------
+    InputError : it is none of the models that the configuration has fitted.
+    TooLittleError : it is one of `fitted`, but there was too little to fit it.
+    """
+    known = frozenset(makers)
+    lacking = sorted(set(names) - known)
+    if set(lacking) - set(fitted):
+        raise InputError("ranker.retrievers", f"some of {', '.join(sorted(known))}", ", ".join(lacking))
+    if lacking:
+        raise TooLittleError("ranker", f"lists by each of ranker.retrievers, {', '.join(lacking)} too", "too little")
 
 
 def list_makers(
@@ -107,7 +120,7 @@ def list_makers(
     makers: dict[str, Callable[[], DataFrame]] = {
         name: partial(top_n, model, heard, depth, shelf, allowed_items=played) for name, model in models.items()
     }
-    if rerank is not None:
+    if rerank is not None and "als" in makers:
         of_als, in_order = makers["als"], rerank
         makers[RERANKER] = lambda: in_order(of_als())
     if neighbours is not None:
@@ -172,12 +185,14 @@ def spread_list(
     lists = users.select("user_idx").join(without_blocked(made, data.blocked), "user_idx", "left")
     taken = with_blocked(data.heard, data.blocked, shelf) if shelf == "discover" else None
     by = models.get(params.diversity.similarity)
+    # Without the model that was to say what is alike, the artists do.
+    spread = params.diversity if by else params.diversity.model_copy(update={"similarity": "artist"})
     return diversify(
         lists.select("user_idx", "items", "scores"),
         data.items,
         popular,
         taken,
-        params.diversity,
+        spread,
         params.n,
         vectors=by.item_vectors if by else None,
         keep_rest=keep_rest,

@@ -8,8 +8,8 @@ from musicrec.models.pca.fit import PcaParams
 from musicrec.pipelines.earlier_models import als_items_before
 from musicrec.pipelines.fitting import fit_als_model, fit_pca_model
 from musicrec.pipelines.fold_in import fold_in_als
-from musicrec.pipelines.publish import publish
-from musicrec.pipelines.training_data import training_data
+from musicrec.pipelines.publish import publish, published_or_left_out
+from musicrec.pipelines.training_data import TrainingData, training_data
 from musicrec.transforms.interactions import InteractionParams, ItemKind
 
 
@@ -23,8 +23,12 @@ def train_als(run: Run, item: ItemKind, interaction: InteractionParams, params: 
     DegenerateModelError : its scores cannot tell so many items apart, though the plays can.
     """
     data = training_data(run, item, interaction, read_often=False)
-    model = fold_in_als(run, data, params) or fit_als_model(run, data, params, als_items_before(run, params))
-    return publish(run, model, params, data.interactions.count(), "", pairs=data.interactions, places=places)
+
+    def made() -> Stage:
+        model = fold_in_als(run, data, params) or fit_als_model(run, data, params, als_items_before(run, params))
+        return publish(run, model, params, data.interactions.count(), "", pairs=data.interactions, places=places)
+
+    return published_or_left_out(run, "als", made)
 
 
 def train_pca(run: Run, item: ItemKind, interaction: InteractionParams, params: PcaParams, places: int = 20) -> Stage:
@@ -35,6 +39,10 @@ def train_pca(run: Run, item: ItemKind, interaction: InteractionParams, params: 
     DegenerateModelError : its scores cannot tell `places` items apart, though the plays can.
     """
     data = training_data(run, item, interaction, read_often=False)
+    return published_or_left_out(run, "pca", lambda: _train_pca(run, data, params, places))
+
+
+def _train_pca(run: Run, data: TrainingData, params: PcaParams, places: int) -> Stage:
     model = fit_pca_model(run, data, params)
     cumulative = 0.0
     for component, ratio in enumerate(model.explained_variance_ratio):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from pyspark.sql import functions as F
 
+from musicrec.io.artifacts import load_facts
 from musicrec.io.runs import Run, Stage
 from musicrec.models.neural.checkpoint import Weights
 from musicrec.models.neural.dot_bias import dot_bias_vectors, loved
@@ -13,7 +15,7 @@ from musicrec.models.neural.ncf import NcfParams
 from musicrec.pipelines.fit_pairs import fit_pair_model
 from musicrec.pipelines.fit_sequence import fit_sequence_model
 from musicrec.pipelines.model_fits import PairFit, SequenceFit
-from musicrec.pipelines.publish import publish, register
+from musicrec.pipelines.publish import publish, published_or_left_out, register
 from musicrec.pipelines.sequence_job import Fitted
 from musicrec.pipelines.telling import check_reranker
 from musicrec.pipelines.training_data import TrainingData, training_data
@@ -32,7 +34,8 @@ def train_sequence(
     ------
     DegenerateModelError : its scores cannot tell `places` items apart, though the plays can.
     """
-    return _train_sequence(run, training_data(run, item, interaction, read_often=False), fit, files, places)
+    data = training_data(run, item, interaction, read_often=False)
+    return published_or_left_out(run, fit.kind, lambda: _train_sequence(run, data, fit, files, places))
 
 
 def train_neural(
@@ -45,6 +48,8 @@ def train_neural(
 ) -> Stage:
     """Fit and publish the neural models that the configuration names beside the LSTM, one after the other.
 
+    It counts as skipped where there was too little for one of them.
+
     Raises
     ------
     DegenerateModelError : one's scores cannot tell `places` items apart, though the plays can.
@@ -52,14 +57,11 @@ def train_neural(
     if not fits:
         return Stage(0, 0, "neural.models names none")
     data = training_data(run, item, interaction, read_often=False)
-    stages = []
-    for fit in fits:
-        if isinstance(fit, SequenceFit):
-            stages.append(_train_sequence(run, data, fit, files, places))
-        else:
-            stages.append(_train_pairs(run, data, fit, files, places))
-    names = ", ".join(fit.kind for fit in fits)
-    return Stage(sum(stage.rows_in for stage in stages), sum(stage.rows_out for stage in stages), names)
+    stages = [_one_of_others(run, data, fit, files, places) for fit in fits]
+    left_out = [stage.note for stage in stages if stage.is_skipped]
+    note = "; ".join(left_out) or ", ".join(fit.kind for fit in fits)
+    rows_in, rows_out = (sum(getattr(stage, name) for stage in stages) for name in ("rows_in", "rows_out"))
+    return Stage(rows_in, rows_out, note, is_skipped=bool(left_out))
 
 
 def record_history(run: Run, name: str, fitted: Fitted) -> None:
@@ -71,12 +73,23 @@ def record_history(run: Run, name: str, fitted: Fitted) -> None:
             run.metric(figure, value, step=epoch.epoch, model=name)
 
 
+def _one_of_others(run: Run, data: TrainingData, fit: SequenceFit | PairFit, files: Path, places: int) -> Stage:
+    if isinstance(fit, SequenceFit):
+        return published_or_left_out(run, fit.kind, lambda: _train_sequence(run, data, fit, files, places))
+    stage = published_or_left_out(run, fit.kind, lambda: _train_pairs(run, data, fit, files, places))
+    if stage.is_skipped:
+        shutil.rmtree(files / fit.kind / "model", ignore_errors=True)  # it would be taken for tonight's
+    return stage
+
+
 def _train_sequence(run: Run, data: TrainingData, fit: SequenceFit, files: Path, places: int) -> Stage:
     folder = files / fit.kind
     model, chosen = fit_sequence_model(run, data, fit, folder)
     record_history(run, fit.kind, chosen)
+    # With what was planned where `auto` was said; ops.runs has what was said.
+    planned = type(fit.model).model_validate(load_facts(folder / "model")["model"])
     saved, pairs = str(folder / "model"), data.interactions
-    return publish(run, model, fit.model, data.plays.count(), saved, pairs=pairs, places=places)
+    return publish(run, model, planned, data.plays.count(), saved, pairs=pairs, places=places)
 
 
 def _train_pairs(run: Run, data: TrainingData, fit: PairFit, files: Path, places: int) -> Stage:

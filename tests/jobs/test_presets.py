@@ -91,7 +91,11 @@ def test_a_night_runs_with_each_file_of_conf(
     assert {row["as_of"] for row in rows} == {date(2021, 8, DAYS + 1)}
     assert {"discover", "again"} <= {row["shelf"] for row in rows}
     runs = DeltaTable(str(root / "ops" / "runs")).to_pyarrow_table().to_pylist()
-    assert {row["job"]: row["status"] for row in runs} == dict.fromkeys(NIGHTLY, "ok")
+    ends = {row["job"]: row["status"] for row in runs}
+    # So few played tracks teach no cold start; for trees with large leaves it is little too.
+    assert ends.pop("train_cold_start") == "skipped"
+    assert ends.pop("train_ranker") in ("ok", "skipped")
+    assert ends == dict.fromkeys(set(NIGHTLY) - {"train_cold_start", "train_ranker"}, "ok")
 
 
 def test_partitions_may_be_left_to_spark(spark: SparkSession) -> None:
