@@ -1,8 +1,8 @@
 """How much a next-track model learns from how much data: what is `auto`, as numbers.
 
-A night has hours for a million plays and minutes for a hundred thousand, so what is affordable follows from the work:
-plays × epochs × what a play costs. The costs are those of two CPU cores (docs/performance.md); they are constants, so
-that the same data give the same settings on every machine of a kind.
+Settings that take seconds on a small catalogue take hours on a large one, so they follow from the work: plays × epochs
+× what a play costs. The costs are rounded from measurements on two CPU cores (docs/performance.md); they are constants,
+so that the same data give the same settings on every machine of a kind.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _NEGATIVES = 512
 # Beyond so many items each step's pass over the embedding would be most of the work.
 _MOST_ITEMS = 100_000
 # Plays in a step: small steps learn more from an epoch, large ones cost less a play (docs/accuracy.md). With many plays
-# so many as make about two steps of each play of one.
+# a step grows with the root of their number, and so does the number of an epoch's steps.
 _PLAYS_A_STEP, _OF_ROOT = 400, 0.6
 # Windows in a step at least and at most; and steps that an epoch of few windows still has.
 _BATCHES, _FEWEST_STEPS = (4, 256), 16
