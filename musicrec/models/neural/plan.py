@@ -1,8 +1,8 @@
 """How much a next-track model learns from how much data: what is `auto`, as numbers.
 
 Settings that take seconds on a small catalogue take hours on a large one, so they follow from the work: plays × epochs
-× what a play costs. The costs are rounded from measurements on two CPU cores (docs/performance.md); they are constants,
-so that the same data give the same settings on every machine of a kind.
+× what a play costs. The costs are rounded from measurements on a machine of two cores, of which small steps use one;
+they are constants, so that the same data give the same settings on every machine of a kind.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from musicrec.models.neural.training_params import LearningParams, NextTrackTrai
 # Trainings of a night: one that chooses the number of epochs, one on everything.
 _TRAININGS = 2
 # Seconds on two cores for each play and scored item: a part that grows with the width, and one that does not.
-_A_PRODUCT, _A_SCORE = 6.0e-11, 1.0e-9
+_A_PRODUCT, _A_SCORE = 8.0e-11, 1.5e-9
 # For each play and weight of the network that reads the plays, and for each play whatever the model.
-_A_WEIGHT, _A_PLAY = 2.0e-10, 1.5e-6
+_A_WEIGHT, _A_PLAY = 2.0e-10, 3.5e-6
 # For each step, and each step and weight of the embedding, which AdamW passes over.
 _A_STEP, _A_PARAMETER = 2.0e-3, 4.0e-9
 # A GPU was not measured; it is at least so much faster.
