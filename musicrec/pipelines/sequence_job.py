@@ -28,6 +28,7 @@ from musicrec.models.neural.kinds import KINDS, make_model, model_of_weights
 from musicrec.models.neural.lr_find import lr_find
 from musicrec.models.neural.next_track import NextTrackModel, NextTrackParams, Places
 from musicrec.models.neural.processes import ALONE, Processes
+from musicrec.models.neural.threads import threads_for
 from musicrec.models.neural.training import Judge, Source, Trained, train
 from musicrec.models.neural.training_params import TrainingParams
 from musicrec.params import Params
@@ -121,6 +122,13 @@ def run_job(folder: Path, log: Logger, processes: Processes = ALONE) -> Fitted:
     NonFiniteError : the loss is not a number; the last checkpoint stays.
     """
     job = read_job(folder)
+    shape, windows = job.shape(), open_snapshot(folder / job.train)
+    scored = shape.loss.drawn or job.n_items
+    with threads_for(job.training.batch_size * windows.length * scored * shape.dim):
+        return _run_job(folder, job, log, processes)
+
+
+def _run_job(folder: Path, job: SequenceJob, log: Logger, processes: Processes) -> Fitted:
     model = _model(job, folder)
     params = job.training
     source = _source(folder / job.train, job, params.batch_size, job.seed, processes)

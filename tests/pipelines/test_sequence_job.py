@@ -63,6 +63,29 @@ def test_a_job_leaves_its_model_history_and_picture(tmp_path: Path) -> None:
     assert (folder / "history.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize(("batch_size", "threads"), [(16, 1), (1 << 16, 2)])
+def test_small_steps_are_made_by_one_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch_size: int, threads: int
+) -> None:
+    seen: list[int] = []
+    train = sequence_job.train
+
+    def watched(*args: object, **named: object) -> object:
+        seen.append(torch.get_num_threads())
+        return train(*args, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(sequence_job, "train", watched)
+    folder = make_job(tmp_path, epochs=1, batch_size=batch_size)
+    torch.set_num_threads(2)
+    try:
+        # 65,536 windows of 50 plays, ten items, a width of 8: 262 million products.
+        run_job(folder, LOG)
+        assert seen == [threads]
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
+
+
 def read(folder: Path) -> SequenceJob:
     return sequence_job.read_job(folder)
 

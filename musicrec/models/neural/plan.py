@@ -1,8 +1,8 @@
 """How much a next-track model learns from how much data: what is `auto`, as numbers.
 
-A night has hours for a million plays and minutes for a hundred thousand, so what is affordable follows from the work:
-plays × epochs × what a play costs. The costs are those of two CPU cores (docs/performance.md); they are constants, so
-that the same data give the same settings on every machine of a kind.
+Settings that take seconds on a small catalogue take hours on a large one, so they follow from the work: plays × epochs
+× what a play costs. The costs are rounded from measurements on a machine of two cores, of which small steps use one;
+they are constants, so that the same data give the same settings on every machine of a kind.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from musicrec.models.neural.training_params import LearningParams, NextTrackTrai
 # Trainings of a night: one that chooses the number of epochs, one on everything.
 _TRAININGS = 2
 # Seconds on two cores for each play and scored item: a part that grows with the width, and one that does not.
-_A_PRODUCT, _A_SCORE = 6.0e-11, 1.0e-9
+_A_PRODUCT, _A_SCORE = 8.0e-11, 1.5e-9
 # For each play and weight of the network that reads the plays, and for each play whatever the model.
-_A_WEIGHT, _A_PLAY = 2.0e-10, 1.5e-6
+_A_WEIGHT, _A_PLAY = 2.0e-10, 3.5e-6
 # For each step, and each step and weight of the embedding, which AdamW passes over.
 _A_STEP, _A_PARAMETER = 2.0e-3, 4.0e-9
 # A GPU was not measured; it is at least so much faster.
@@ -33,7 +33,7 @@ _NEGATIVES = 512
 # Beyond so many items each step's pass over the embedding would be most of the work.
 _MOST_ITEMS = 100_000
 # Plays in a step: small steps learn more from an epoch, large ones cost less a play (docs/accuracy.md). With many plays
-# so many as make about two steps of each play of one.
+# a step grows with the root of their number, and so does the number of an epoch's steps.
 _PLAYS_A_STEP, _OF_ROOT = 400, 0.6
 # Windows in a step at least and at most; and steps that an epoch of few windows still has.
 _BATCHES, _FEWEST_STEPS = (4, 256), 16
