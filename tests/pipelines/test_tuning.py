@@ -137,7 +137,7 @@ def judge_both(silver: Silver, periods: list[Validation], trials: list[Any], par
 
 def test_side_by_side_and_one_by_one_give_the_same_figures(silver: Silver, periods: list[Validation]) -> None:
     own = AlsParams(rank=4, iterations=3, regularization=0.02)
-    other = own.model_copy(update={"rank": 6, "alpha": 1.0})
+    other = own.model_copy(update={"rank": 6, "unobserved": 0.9})
     wrong = own.model_copy(update={"regularization": 1e9})
     found = judge_both(silver, periods[:1], [(0, own), (3, other), (4, wrong)], TuneParams())
     assert "penalties that leave vectors above 0" in found[2].error
