@@ -111,12 +111,14 @@ def _plain(task: Task) -> Lesson:
 
 
 def eighty_twenty(folder: Path, seed: int) -> Case:
-    """HetRec as files in the lightgcn format are made: listeners and items with ten pairs or more, a fifth of each
-    listener's for the test, and an eighth of what is left for validation."""
+    """HetRec as files in the lightgcn format are made: items with three listeners or more, listeners with
+    ten items or more, a fifth of each one's for the test, and an eighth of what is left for validation."""
     task = load_task("hetrec", folder, "test", seed)
     rest = load_task("hetrec", folder, "valid", seed)
     parts = (task.train, task.wanted, rest.wanted)
-    pairs = _core(Pairs(*(np.concatenate([getattr(part, side) for part in parts]) for side in ("users", "items"))), 10)
+    pairs = Pairs(*(np.concatenate([getattr(part, side) for part in parts]) for side in ("users", "items")))
+    pairs = pairs.where(np.bincount(pairs.items)[pairs.items] >= 3)
+    pairs = pairs.where(np.bincount(pairs.users)[pairs.users] >= 10)
     pairs = Pairs(*(np.unique(side, return_inverse=True)[1] for side in (pairs.users, pairs.items)))
     sizes = int(pairs.users.max()) + 1, int(pairs.items.max()) + 1
     of_test = parts_by_user(pairs, (0.8, 0.2), seed) == 1
@@ -125,12 +127,6 @@ def eighty_twenty(folder: Path, seed: int) -> Case:
     nothing = kept.where(np.zeros(len(kept), np.bool_))
     valid = Task(*sizes, kept.where(~of_valid), kept.where(of_valid), nothing, 10, _FIGURES)
     return Case("hetrec80", [_plain(valid)], _plain(Task(*sizes, kept, test, nothing, 10, _FIGURES)))
-
-
-def _core(pairs: Pairs, least: int) -> Pairs:
-    """Items that so many listeners have, then listeners with so many of them."""
-    pairs = pairs.where(np.bincount(pairs.items)[pairs.items] >= least)
-    return pairs.where(np.bincount(pairs.users)[pairs.users] >= least)
 
 
 def _sample() -> Case:

@@ -1,19 +1,19 @@
 """ALS's default settings beside tuned ones, on data of many sizes.
 
-    python -m benchmarks.als_defaults FOLDER [--data sample,hetrec,...] [--trials 32] [--rank 64] [--seed 1] [--json FILE]
+    python -m benchmarks.als_defaults FOLDER [--data sample,hetrec] [--trials 24] [--rank 64] [--seed 1] [--json FILE]
 
 FOLDER holds the published files: `lastfm-hetrec`, `gowalla`, `ml-1m`; what is not there is left out, and said so. What
 each data set is: `benchmarks/als_cases.py`. Tuned is the best of `--trials` settings (the default, half of the others
 drawn, half near the best so far) on the validation part, at the same rank; all figures are the NDCG@10 of the test.
-`per pair` is what the sample's settings of the loss of Rendle et al. (2021) give when they are carried over: a weight of
-each unobserved pair, penalties that count it. `implicit` is that library's ALS as it comes, with as many factors.
+`per pair` is what settings of the loss of Rendle et al. (2021) that are right for the sample give when they are carried
+over: a weight of each unobserved pair, penalties that count it. `implicit` is that library's ALS as it comes, with as
+many factors.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,7 @@ class PerPair(AlsParams):
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--data", help="Names with commas; all where not given.")
-@click.option("--trials", default=32, show_default=True)
+@click.option("--trials", default=24, show_default=True)
 @click.option("--rank", default=64, show_default=True)
 @click.option("--seed", default=1, show_default=True)
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the rows here.")
@@ -111,36 +111,36 @@ def row_of(case: Case, default: AlsParams, trials: int, seed: int) -> Row:
 def tuned(case: Case, default: AlsParams, trials: int, seed: int) -> AlsParams:
     """The best on the validation part of the default and `trials` - 1 others."""
     lessons = [lesson.judged_on(_JUDGED, seed) for lesson in case.valid]
+    rng = np.random.default_rng(seed)
     best, highest = default, -math.inf
-    for params in tried(default, trials, seed, lambda: best):
+    for number in range(trials):
+        params = default if number == 0 else drawn(best, rng) if number <= trials // 2 else near(best, rng)
         reached = float(np.mean([judge(lesson, params, seed) for lesson in lessons]))
         if reached > highest:
             best, highest = params, reached
     return best
 
 
-def tried(default: AlsParams, trials: int, seed: int, best: Callable[[], AlsParams]) -> Iterator[AlsParams]:
-    """The default, then settings drawn from the whole space, then ones near what is best by then."""
-    yield default
-    rng = np.random.default_rng(seed)
-    for number in range(1, trials):
-        if number <= trials // 2:
-            own = {
-                "unobserved": math.exp(rng.uniform(*np.log(_UNOBSERVED))),
-                "regularization": math.exp(rng.uniform(*np.log(_REGULARIZATION))),
-                "regularization_exponent": rng.uniform(*_EXPONENT),
-            }
-        else:
-            now = best()
-            steps = rng.normal(0, _NEAR, 3)
-            power = float(np.clip(now.regularization_exponent + steps[2], *_EXPONENT))
-            own = {
-                "unobserved": now.unobserved * math.exp(steps[0] * math.log(_UNOBSERVED[1] / _UNOBSERVED[0])),
-                "regularization": now.regularization
-                * math.exp(steps[1] * math.log(_REGULARIZATION[1] / _REGULARIZATION[0])),
-                "regularization_exponent": power,
-            }
-        yield default.model_copy(update=own)
+def drawn(params: AlsParams, rng: np.random.Generator) -> AlsParams:
+    """Settings from anywhere in the space; the rank and what else is not searched stay."""
+    unobserved, regularization = (math.exp(rng.uniform(*np.log(bounds))) for bounds in (_UNOBSERVED, _REGULARIZATION))
+    return _with(params, unobserved, regularization, rng.uniform(*_EXPONENT))
+
+
+def near(params: AlsParams, rng: np.random.Generator) -> AlsParams:
+    """Settings a step away."""
+    first, second, third = rng.normal(0, _NEAR, 3)
+    return _with(
+        params,
+        params.unobserved * (_UNOBSERVED[1] / _UNOBSERVED[0]) ** first,
+        params.regularization * (_REGULARIZATION[1] / _REGULARIZATION[0]) ** second,
+        float(np.clip(params.regularization_exponent + third, *_EXPONENT)),
+    )
+
+
+def _with(params: AlsParams, unobserved: float, regularization: float, exponent: float) -> AlsParams:
+    own = {"unobserved": unobserved, "regularization": regularization, "regularization_exponent": exponent}
+    return params.model_copy(update=own)
 
 
 def judge(lesson: Lesson, params: AlsParams, seed: int) -> float:

@@ -34,7 +34,7 @@ from musicrec.pipelines.fold_in import ListenerLists
 Array = NDArray[Any]
 
 _CHECKED = 20
-_SCALE = Scale(mean_weight=2.0, shared_items=1.0)
+_SCALE = Scale(mean_weight=2.0, shared_items=1.0, heard_items=50.0)  # half of the weight that dense data would have
 
 
 @dataclass(frozen=True)
@@ -139,13 +139,14 @@ def drawn_plays(items: Array, plays: int, requests: int, rng: np.random.Generato
 def differing_lists(problem: Problem, lists: list[list[str]], vectors: Array, n: int) -> list[str]:
     """The first listeners whose list is not that of the formula in `FoldIn.vector`, all in float64."""
     params, wide = AlsParams(rank=vectors.shape[1]), vectors.astype(np.float64)
-    unobserved = params.unobserved * (1 - np.exp(-_SCALE.shared_items))
+    unobserved = params.unobserved / 2
     gram = unobserved * wide.T @ wide
     wrong = []
     for number, (plays, found) in enumerate(list(zip(problem.requests, lists, strict=True))[:_CHECKED]):
         heard = _rows(plays)
         weight = np.array(list(plays.values())) / _SCALE.mean_weight
-        penalty = params.regularization * np.sqrt(unobserved * len(heard))
+        power = params.regularization_exponent
+        penalty = params.regularization * unobserved ** (1 - power) * len(heard) ** power
         left = gram + (wide[heard].T * weight) @ wide[heard] + penalty * np.eye(len(gram))
         scores = wide @ np.linalg.solve(left, wide[heard].T @ (weight + unobserved))
         scores[heard] = -np.inf

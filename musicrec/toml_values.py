@@ -10,7 +10,6 @@ from typing import Any
 
 from musicrec.errors import ConfigError
 
-
 # What earlier releases called otherwise, or counted in another unit: what to say in its place.
 _EARLIER = {
     "als.unobserved_weight": "als.unobserved, which is no weight of a pair but means the same for any number of items",

@@ -40,7 +40,7 @@ def warm_up(spark: SparkSession) -> None:
     heard = heard_items(pairs).persist()
     params = AlsParams(rank=8, iterations=1)
     als = fit_als(pairs, params, seed=1)
-    fold_in(pairs, als.item_vectors, params, Scale(1.0, 1.0)).count()
+    fold_in(pairs, als.item_vectors, params, Scale(1.0, 1.0, 1.0)).count()
     fit_pca(pairs, PcaParams(components=4), seed=1).embedding.user_vectors.count()
     fit_knn(pairs, KnnParams(k=5)).count()
     lists = top_n(als, heard, 5, "discover").persist()

@@ -44,7 +44,10 @@ def test_a_space_names_keys_as_the_configuration_does(tmp_path: Path) -> None:
         ("[asl]\nrank = [4]", r"nearest: als\.rank.*unknown key asl"),
         ("[als]\nrank = []", r"als\.rank: expected at least one value, found an empty list"),
         ("[als]\nunobserved = { low = 3.0, high = 3.0 }", r"als\.unobserved.*low must be below high"),
-        ("[als]\nunobserved = { low = 0.0, high = 3.0, log = true }", r"als\.unobserved.*with log, low must be above 0"),
+        (
+            "[als]\nunobserved = { low = 0.0, high = 3.0, log = true }",
+            r"als\.unobserved.*with log, low must be above 0",
+        ),
         ("[als]\nunobserved = { low = 1.0, hihg = 3.0 }", r"als\.unobserved.*nearest: high.*unknown key hihg"),
         ("[als]\nunobserved = { low = 1.0 }", r"als\.unobserved\.high: expected Field required, found nothing"),
         ("[als]\nrank = 4", r"als\.rank.*a list of values or a table.*found 4"),

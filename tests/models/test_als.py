@@ -12,9 +12,10 @@ from pyspark.sql import DataFrame, SparkSession
 from musicrec.errors import InputError
 from musicrec.logs import make_logger
 from musicrec.models.als.fit import AlsParams, fit_als
+from musicrec.models.als.scale import Scale
 from musicrec.models.embedding import EmbeddingModel, collect_items
 
-PARAMS = AlsParams(rank=3, iterations=50, regularization=0.1, unobserved=0.13)
+PARAMS = AlsParams(rank=3, iterations=50, regularization=0.06, unobserved=0.7)
 # Three groups of listeners, each with its own eight items; user_idx and item_idx have gaps.
 GROUPS, USERS, ITEMS = 3, 8, 8
 
@@ -49,7 +50,8 @@ def unobserved_weight(weights: np.ndarray, params: AlsParams) -> float:
     """α₀ by brute force over the pairs of listeners [listeners × items]."""
     played = (weights > 0).astype(float)
     shared = (played @ played.T)[~np.eye(len(played), dtype=bool)].mean()
-    return float(params.unobserved * (1 - np.exp(-shared)))
+    compared = shared * played.sum(axis=1).mean()
+    return float(params.unobserved * compared / (compared + 50))
 
 
 def penalties(played: np.ndarray, alpha: float, params: AlsParams) -> np.ndarray:
@@ -154,6 +156,7 @@ def test_no_bit_changes_where_both_blocks_have_listeners(pairs: DataFrame) -> No
         assert left == right
         assert len(left) > 80
     assert one.figures["loss"] == pytest.approx(two.figures["loss"], rel=1e-12)
+    assert Scale.read(one.figures) == Scale.read(two.figures) is not None
 
 
 def test_loss_is_no_worse_than_implicits(pairs: DataFrame) -> None:
@@ -221,6 +224,32 @@ def test_comes_to_the_loss_of_mllib(pairs: DataFrame, spark: SparkSession) -> No
     assert losses[0] == pytest.approx(losses[1], rel=0.02)
 
 
+def test_mllib_is_given_our_loss_divided_by_the_weight_of_what_is_unobserved(
+    pairs: DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Σ λ / (2 P α₀) of all vectors a rating, and 1 / (α₀ × mean weight), by brute force."""
+    given: list[dict[str, float]] = []
+
+    def engine(**settings: float) -> None:
+        given.append(settings)
+        raise InterruptedError
+
+    monkeypatch.setattr("musicrec.models.als.mllib.ALS", engine)
+    params = AlsParams(rank=4, engine="mllib", unobserved=0.7, regularization=0.9, regularization_exponent=0.3)
+    for partitions in (1, 3):
+        with pytest.raises(InterruptedError):
+            fit_als(pairs.repartition(partitions), params, seed=1)
+    user, item, weight = many(700, 90, 9000, seed=1)
+    weights = np.zeros((700, 90))
+    weights[user, item] = weight
+    played = weights[np.unique(user)][:, np.unique(item)] > 0
+    alpha = unobserved_weight(weights[np.unique(user)], params)
+    penalty = sum(penalties(side, alpha, params).sum() for side in (played, played.T))
+    assert given[0] == given[1]
+    assert given[0]["alpha"] == pytest.approx(1 / (alpha * weight.mean()), rel=1e-6)
+    assert given[0]["regParam"] == pytest.approx(penalty / alpha / (2 * len(user)), rel=1e-5)
+
+
 def arrays(model: EmbeddingModel) -> tuple[np.ndarray, np.ndarray]:
     users = sorted((row.user_idx, row.vector) for row in model.user_vectors.collect())
     items = sorted((row.item_idx, row.vector) for row in model.item_vectors.collect())
@@ -230,7 +259,7 @@ def arrays(model: EmbeddingModel) -> tuple[np.ndarray, np.ndarray]:
 def test_penalties_that_leave_nothing_are_an_error(pairs: DataFrame) -> None:
     """From λ_u λ_i above the squared largest singular value of the weighted matrix on, the optimum is 0."""
     params = AlsParams(rank=8, iterations=10, regularization=500.0)
-    with pytest.raises(InputError, match=r"als.regularization = 500.0, als.unobserved = 0.45: .* lower them"):
+    with pytest.raises(InputError, match=r"als.regularization = 500.0, als.unobserved = 1.0: .* lower them"):
         fit_als(pairs, params, seed=3)
 
 

@@ -36,15 +36,15 @@ def test_it_is_the_minimum_of_the_listeners_loss() -> None:
     rng = np.random.default_rng(3)
     y = rng.standard_normal((30, 4)).astype(np.float32)
     items = ItemMatrix(np.arange(30, dtype=np.int32), y, np.zeros(30, np.float32))
-    # So much in common that α₀ is `unobserved` to the last bit; a mean weight of 1/2 doubles what was played.
-    one = FoldIn(items, PARAMS.model_copy(update={"rank": 4}), Scale(0.5, 100.0))
+    # 10 items a listener of which two share 5: half of `unobserved`. A mean weight of 1/2 doubles what was played.
+    one = FoldIn(items, PARAMS.model_copy(update={"rank": 4}), Scale(0.5, 5.0, 10.0))
     played, weight = np.array([2, 11, 25], np.int32), np.array([1.0, 0.5, 3.0])
 
     def loss(x: np.ndarray) -> float:
-        c, p = np.full(30, 0.4), np.zeros(30)
+        c, p = np.full(30, 0.2), np.zeros(30)
         c[played] += 2.0 * weight
         p[played] = 1
-        return float(c @ (p - y.astype(float) @ x) ** 2 + 0.5 * np.sqrt(0.4 * 3) * x @ x)
+        return float(c @ (p - y.astype(float) @ x) ** 2 + 0.5 * 0.2**0.4 * 3**0.6 * x @ x)
 
     best = one.vector(played, weight).astype(float)
     for step in rng.standard_normal((200, 4)) * 1e-2:

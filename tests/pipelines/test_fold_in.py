@@ -65,7 +65,7 @@ def test_between_fits_listeners_are_folded_in_and_then_it_is_time_to_fit(run: Ru
     for user, vector in fitted.items():
         np.testing.assert_allclose(found[user], vector, atol=1e-4)
     publish(second, folded, PARAMS, 1, "")
-    measured = {name: model.figures[name] for name in ("mean_weight", "shared_items")}
+    measured = {name: model.figures[name] for name in ("mean_weight", "shared_items", "heard_items")}
     assert folded.figures == {ITEMS_AGE: 1.0, **measured}
     third = fold_in_als(replace(run, run_id="third", as_of=date(2014, 6, 22)), data, PARAMS)
     assert third is not None

@@ -43,7 +43,7 @@ def fit_mllib(interactions: DataFrame, params: AlsParams, seed: int) -> Embeddin
     users, items = (pairs.groupBy(side).agg(F.count("*").alias("n")).persist() for side in ("user_idx", "item_idx"))
     listeners, wide = users.count(), items.count()
     users_of, items_of = _sizes(users), _sizes(items)
-    scale = Scale(_total(pairs, count, heaviest) / count, shared_items(items_of, listeners))
+    scale = Scale(_total(pairs, count, heaviest) / count, shared_items(items_of, listeners), count / listeners)
     unobserved = params.unobserved_weight(scale)
     penalty = _penalty_sum(users_of, params, scale) + _penalty_sum(items_of, params, scale)
     engine = ALS(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
 import numpy as np
@@ -11,6 +10,9 @@ from pydantic import Field
 
 from musicrec.models.als.scale import Scale
 from musicrec.params import Params
+
+# Where α₀ is half of what it comes to where listeners have much in common.
+_HALF = 50.0
 
 
 class AlsParams(Params):
@@ -23,9 +25,9 @@ class AlsParams(Params):
     iterations : times that both sides are solved.
     warm_iterations : as many where last night's vectors are there to start from; 0 starts anew every night.
     refit_days : days from one fit to the next; on nights between, all listeners are folded in against the last items.
-    unobserved : α₀, the weight of a pair without interaction, is `unobserved` × (1 − e^−s), in mean weights of an
-        interaction, where two listeners have s items in common (`Scale`). Where they have hardly any, that one has not
-        played an item says as little.
+    unobserved : α₀, the weight of a pair without interaction, is `unobserved` × x / (x + 50) mean weights of an
+        interaction, with x = the items that a listener has × those that two have in common (`Scale`). The less there is
+        to compare listeners by, the less it says that one of them has not played an item.
     regularization : λ₀; a vector with n interactions is penalised by λ₀ n^exponent α₀^(1 − exponent).
     regularization_exponent : 1 scales the penalty with the interactions, 0 gives every vector the same.
     steps : conjugate gradient steps a row and iteration.
@@ -39,16 +41,17 @@ class AlsParams(Params):
     iterations: int = Field(default=12, ge=1)
     warm_iterations: int = Field(default=4, ge=0)
     refit_days: int = Field(default=1, ge=1)
-    unobserved: float = Field(default=0.45, gt=0, allow_inf_nan=False)
-    regularization: float = Field(default=1.8, ge=0, allow_inf_nan=False)
-    regularization_exponent: float = Field(default=0.5, ge=0, le=1)
+    unobserved: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    regularization: float = Field(default=1.2, ge=0, allow_inf_nan=False)
+    regularization_exponent: float = Field(default=0.6, ge=0, le=1)
     steps: int = Field(default=1, ge=1)
     blocks: int = Field(default=0, ge=0)
     block_memory_mb: int = Field(default=4096, ge=1)
 
     def unobserved_weight(self, scale: Scale) -> float:
         """α₀, in mean weights of an interaction."""
-        return self.unobserved * -math.expm1(-scale.shared_items)
+        compared = scale.heard_items * scale.shared_items
+        return self.unobserved * compared / (compared + _HALF)
 
     def penalties(self, counts: NDArray[np.int64], scale: Scale) -> NDArray[np.float32]:
         """λ of vectors with `counts` interactions each."""

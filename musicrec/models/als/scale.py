@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from musicrec.models.collective import Collective
 from musicrec.models.exact_sums import anchor_of
 
-_MEAN_WEIGHT, _OVERLAP = "mean_weight", "shared_items"
+_FIGURES = ("mean_weight", "shared_items", "heard_items")
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,12 @@ class Scale:
     shared_items : how many items two listeners have in common in the mean, Σ_i n_i (n_i − 1) / (U (U − 1)) with n_i of
         U listeners of item i; for one listener, all of theirs. Items that few have played add next to nothing to it,
         however many there are, and more listeners of the same habits leave it as it is.
+    heard_items : how many items a listener has, in the mean.
     """
 
     mean_weight: float
     shared_items: float
+    heard_items: float
 
     @classmethod
     def of(cls, ring: Collective, weights: NDArray[np.float32], counts: NDArray[np.int64], listeners: int) -> Scale:
@@ -42,25 +44,23 @@ class Scale:
         """
         pairs = int(counts.sum())
         wide = weights.astype(np.float64)
-        most = ring.reduce(np.array([wide.max(initial=0.0)]), np.maximum)
-        anchor = anchor_of(most * pairs)
+        most = float(ring.reduce(np.array([wide.max(initial=0.0)]), np.maximum)[0])
+        anchor = anchor_of(np.array([most * pairs]))
         total = ring.reduce(np.array([((wide + anchor) - anchor).sum()]))
         items_of = {int(n): int(items) for n, items in zip(*np.unique(counts, return_counts=True), strict=True)}
-        return cls(float(total[0]) / pairs, shared_items(items_of, listeners))
+        return cls(float(total[0]) / pairs, shared_items(items_of, listeners), pairs / listeners)
 
     @classmethod
     def read(cls, figures: Mapping[str, float]) -> Scale | None:
         """The scale that stands among a model's figures; None where it does not."""
-        if not {_MEAN_WEIGHT, _OVERLAP} <= set(figures):
-            return None
-        return cls(figures[_MEAN_WEIGHT], figures[_OVERLAP])
+        return cls(*(figures[name] for name in _FIGURES)) if set(_FIGURES) <= set(figures) else None
 
     @property
     def figures(self) -> dict[str, float]:
         """As a model's figures hold it."""
-        return {_MEAN_WEIGHT: self.mean_weight, _OVERLAP: self.shared_items}
+        return {name: getattr(self, name) for name in _FIGURES}
 
-    def in_means(self, weights: NDArray[np.floating]) -> NDArray[np.float32]:
+    def in_means(self, weights: NDArray[np.float32] | NDArray[np.float64]) -> NDArray[np.float32]:
         """Weights as multiples of the mean one."""
         return (weights.astype(np.float64) / self.mean_weight).astype(np.float32)
 
