@@ -165,13 +165,13 @@ def test_loss_is_no_worse_than_implicits(pairs: DataFrame) -> None:
     Theirs is ours divided by α₀: 1 for what was not played, and `regularization` itself as the penalty.
     """
     user, item, weight = many(700, 90, 9000, seed=1)
-    params = AlsParams(rank=8, iterations=10, regularization=0.5, regularization_exponent=0, unobserved=0.4)
+    params = AlsParams(rank=8, iterations=10, regularization=5.0, regularization_exponent=0)
     weights = np.zeros((700, 90))
     weights[user, item] = weight
     alpha = 1 / (unobserved_weight(weights, params) * weight.mean())
     confidence = sp.csr_matrix((1 + alpha * weight, (user, item)), shape=(700, 90))
     peer = implicit.als.AlternatingLeastSquares(
-        factors=8, regularization=0.5, iterations=10, random_state=1, use_gpu=False, num_threads=1
+        factors=8, regularization=5.0, iterations=10, random_state=1, use_gpu=False, num_threads=1
     )
     peer.fit(confidence, show_progress=False)
     model = fit_als(pairs, params, seed=3)
