@@ -32,6 +32,7 @@ from benchmarks.measure import Row, benchmark_session, best_of, chosen_engines, 
 from benchmarks.workload import interactions_workload
 from musicrec.models.knn.fit import fit_knn
 from musicrec.models.knn.matrix import KnnParams
+from musicrec.models.significant import significant
 
 Array = NDArray[Any]
 
@@ -163,7 +164,7 @@ def differing(problem: Problem, names: list[str], seed: int) -> list[str]:
     peer = implicit_neighbours(problem.matrix, problem.params) if "implicit" in names else None
     for item, scores in zip(sample, _exact_scores(problem, sample), strict=True):
         scores[item] = 0.0
-        rounded = np.round(scores, 6)
+        rounded = significant(scores)
         order = np.lexsort((np.arange(len(scores)), -rounded))
         order = order[scores[order] > 0][: problem.params.k]
         own = [columns[other] for other in found["neighbours"][item]]

@@ -18,7 +18,8 @@ from musicrec.models.neural.lstm import LstmParams
 from musicrec.models.neural.next_track import NextTrackModel, vocabulary_of
 from musicrec.models.neural.presets import with_preset
 from musicrec.models.neural.sources import ArraySource
-from musicrec.models.neural.training import TrainingParams, train
+from musicrec.models.neural.training import train
+from musicrec.models.neural.training_params import TrainingParams
 from musicrec.padding import PAD_IDX
 from musicrec.params import Params
 

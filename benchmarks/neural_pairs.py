@@ -17,7 +17,8 @@ from musicrec.models.neural.dot_bias import DotBiasParams, make_dot_bias, pair_a
 from musicrec.models.neural.ncf import NcfParams, make_ncf, pretrain, pretrain_steps
 from musicrec.models.neural.negatives import UnheardItems
 from musicrec.models.neural.sources import ArraySource
-from musicrec.models.neural.training import Judge, PairTrainingParams, TrainingParams, train
+from musicrec.models.neural.training import Judge, train
+from musicrec.models.neural.training_params import PairTrainingParams, TrainingParams
 from musicrec.params import Params
 
 

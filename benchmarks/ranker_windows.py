@@ -19,6 +19,7 @@ from musicrec.io.tables import Lakehouse
 from musicrec.logs import make_logger
 from musicrec.models.blocks import Ragged, read_lists
 from musicrec.models.ranker.fit import Examples
+from musicrec.models.significant import significant
 from musicrec.pipelines.ranking import RankerJob, window_at
 from musicrec.pipelines.training_data import midnight
 from musicrec.ranking.fusion import HybridParams
@@ -54,7 +55,7 @@ def built(root: Path, config: Path, overrides: Sequence[str]) -> tuple[Run, tupl
     settings = load_config(config, places)
     spark: SparkSession = build_session("musicrec-benchmark", config.absolute().parent, settings.spark.conf)
     lakehouse = Lakehouse(spark, settings.lakehouse.root)
-    day = newest_day(lakehouse)
+    day = newest_day(lakehouse, settings.listens)
     run = Run(lakehouse, "benchmark", "benchmark", datetime.now(UTC), settings.seed, make_logger("benchmark"), day)
     return run, places
 
@@ -83,7 +84,7 @@ def collected(run: Run, job: RankerJob, start: datetime, end: datetime) -> Colle
 
 def in_order(items: Ragged, scores: Floats) -> Ragged:
     """Candidates by their scores, best first, then by item_idx."""
-    order = np.lexsort((items.values, -scores.round(6), items.rows))
+    order = np.lexsort((items.values, -significant(scores), items.rows))
     return Ragged(items.values[order], items.starts)
 
 

@@ -46,7 +46,8 @@ from musicrec.io.snapshot_files import Bucket, Facts, write_facts
 from musicrec.logs import make_logger, progress
 from musicrec.models.neural.losses import LossParams
 from musicrec.models.neural.lstm import LstmModel, LstmParams
-from musicrec.models.neural.training import TrainingParams, train
+from musicrec.models.neural.training import train
+from musicrec.models.neural.training_params import TrainingParams
 
 Ints = NDArray[np.int32]
 

@@ -33,6 +33,7 @@ from scipy.sparse import csr_matrix
 from benchmarks.measure import Row, benchmark_session, best_of, chosen_engines, print_rows, write_json
 from benchmarks.workload import interactions_workload
 from musicrec.models.embedding import EmbeddingModel
+from musicrec.models.significant import significant
 from musicrec.ranking.topn import top_n
 
 Array = NDArray[Any]
@@ -200,7 +201,7 @@ def differing_lists(problem: Problem) -> list[str]:
     sample = np.linspace(0, len(problem.users) - 1, min(_CHECKED, len(problem.users))).astype(int)
     items = problem.items.astype(np.float64)
     for user in np.unique(sample).tolist():
-        scores = np.round(items @ problem.users[user].astype(np.float64), 6) + 0.0
+        scores = significant(items @ problem.users[user].astype(np.float64))
         heard = problem.heard[user].indices
         order = np.lexsort((np.arange(len(scores)), -scores))
         best = order[~np.isin(order, heard)][: problem.n]

@@ -30,7 +30,8 @@ from musicrec.models.neural.losses import LossParams
 from musicrec.models.neural.lstm import LstmParams
 from musicrec.models.neural.meter import Batch
 from musicrec.models.neural.processes import ALONE
-from musicrec.models.neural.training import TrainingParams, train
+from musicrec.models.neural.training import train
+from musicrec.models.neural.training_params import TrainingParams
 
 _LENGTH = 50
 _NEGATIVES = 512

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 
-from musicrec.entry import ended_with, run_steps, steps_from, with_job_options
+from musicrec.entry import ended_with, run_steps, with_job_options
 from musicrec.report import print_report
+from musicrec.steps import NIGHTLY
 
 
 @click.command()
@@ -23,7 +24,7 @@ def main(
     first: str | None,
 ) -> None:
     """Run the whole nightly and print what it did."""
-    ended_with(lambda: run_steps(steps_from(first), config, as_of, overrides, force, print_report, presets))
+    ended_with(lambda: run_steps(NIGHTLY, config, as_of, overrides, force, print_report, presets, first))
 
 
 if __name__ == "__main__":

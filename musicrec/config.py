@@ -19,7 +19,7 @@ from musicrec.models.neural.dot_bias import DotBiasParams
 from musicrec.models.neural.lstm import LstmParams
 from musicrec.models.neural.ncf import NcfParams
 from musicrec.models.neural.presets import with_preset
-from musicrec.models.neural.training import PairTrainingParams, TrainingParams
+from musicrec.models.neural.training_params import NextTrackTraining, PairTrainingParams
 from musicrec.models.pca.fit import PcaParams
 from musicrec.models.popularity.params import PopularityParams
 from musicrec.models.ranker.params import RankerParams
@@ -67,7 +67,9 @@ class SourcesConfig(Params):
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
-            return tuple(part.strip() for part in value.split(",") if part.strip())
+            # A path may hold a comma itself.
+            parts = [value] if Path(value).exists() else [part.strip() for part in value.split(",")]
+            return tuple(part for part in parts if part)
         return value
 
 
@@ -76,11 +78,9 @@ class NeuralConfig(Params):
 
     Attributes
     ----------
-    training : epochs, rate and so on.
     valid_days : how many last days choose the number of epochs.
     """
 
-    training: TrainingParams = TrainingParams()
     valid_days: float = Field(default=1.0, gt=0)
 
 
@@ -90,12 +90,13 @@ class LstmConfig(NeuralConfig):
     Attributes
     ----------
     preset : named settings for what is not said here (musicrec/models/neural/presets.py).
-    model : its shape.
+    model, training : its shape and its training.
     trainers : processes that train it together.
     """
 
     preset: str = ""
     model: LstmParams = LstmParams()
+    training: NextTrackTraining = NextTrackTraining()
     trainers: int = Field(default=1, ge=1)
 
     @model_validator(mode="before")
@@ -105,9 +106,10 @@ class LstmConfig(NeuralConfig):
 
 
 class AttentionConfig(NeuralConfig):
-    """The self-attention model: its shape, and how many processes train it together."""
+    """The self-attention model: its shape, its training, and how many processes train it together."""
 
     model: AttentionParams = AttentionParams()
+    training: NextTrackTraining = NextTrackTraining()
     trainers: int = Field(default=1, ge=1)
 
 
@@ -181,6 +183,25 @@ def load_config(path: Path, overrides: Sequence[str] = (), presets: Sequence[Pat
             raise ConfigError(f"--set {override}", "key=value", "no '='" if key.strip() else "no key")
         put(values, key.strip().split("."), toml_value(value.strip()), f"--set {override}")
     return _checked(values, " with ".join(str(file) for file in (path, *presets)))
+
+
+def lakehouse_of(path: Path, overrides: Sequence[str] = (), presets: Sequence[Path] = ()) -> LakehouseConfig | None:
+    """Where the tables are by a configuration that may be wrong elsewhere; None where it does not say."""
+    section: Mapping[str, Any] = {}
+    for file in (path, *presets):
+        try:
+            section = merged(section, read_toml(file, "a configuration file").get("lakehouse", {}))
+        except (ConfigError, AttributeError, TypeError):
+            section = {}  # what it would have said is not known; an override has the last word
+    values: dict[str, Any] = {"lakehouse": dict(section)}
+    for override in overrides:
+        key, _, value = override.partition("=")
+        if key.strip().startswith("lakehouse."):
+            put(values, key.strip().split("."), toml_value(value.strip()), override)
+    try:
+        return LakehouseConfig.model_validate(values["lakehouse"])
+    except ValidationError:
+        return None
 
 
 def with_values(config: Config, values: Mapping[str, Any], where: str) -> Config:

@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
 
 import click
+from pyspark.sql import SparkSession
 
-from musicrec.config import Config, load_config, settings_that_decide
-from musicrec.errors import ConfigError, InputError, MusicrecError
-from musicrec.io.run_log import FAILED, OK, UP_TO_DATE, Outcome, is_up_to_date, newest_day, record
+from musicrec.books import Beginning, Done, recorded, restart, status_of, told
+from musicrec.config import Config, lakehouse_of, load_config, settings_that_decide
+from musicrec.errors import ConfigError, InputError, MusicrecError, StepsFailedError, TooLittleError
+from musicrec.io.local_files import check_root
+from musicrec.io.run_log import FAILED, OK, REFUSED, SKIPPED, UP_TO_DATE, is_up_to_date, newest_day
 from musicrec.io.runs import Run, Stage
 from musicrec.io.tables import Lakehouse
-from musicrec.logs import Logger, make_logger
 from musicrec.spark import build_session
-from musicrec.steps import INGEST, NIGHTLY, STEPS, Sources
-
-
-@dataclass(frozen=True)
-class Done:
-    """A step that ended well."""
-
-    step: str
-    stage: Stage
-    status: str
-    seconds: float
+from musicrec.steps import INGEST, NIGHTLY, STEPS, Sources, needed_steps
 
 
 @dataclass(frozen=True)
@@ -94,46 +83,80 @@ def run_steps(
     force: bool,
     report: Callable[[Lakehouse, Config, Sequence[Done]], None] | None = None,
     presets: Sequence[Path] = (),
+    first: str | None = None,
 ) -> None:
     """Run steps in order; each is kept in ops.runs, and one that fails leaves its tables as they were.
 
-    `report` is called at the end with what was done.
+    One that has too little to work on is skipped. Where several are run, one that fails without being needed for the
+    lists (`needed_steps`) does not end the night. `report` is called at the end with what was done; with `first` the
+    steps before that one are left out.
 
     Raises
     ------
-    MusicrecError : of the first step that failed; the steps before it stand.
+    MusicrecError : of the first needed step that failed; the steps before it stand.
+    StepsFailedError : others failed; all the rest is done.
     """
-    config = load_config(config_path, overrides, presets)
-    day = parse_day(as_of)
-    now, run_id, log = new_run()
-    sources = Sources(config, config.lakehouse.files_folder / "staging" / run_id)
+    conf_dir = config_path.absolute().parent
+    beginning = Beginning("nightly" if len(steps) > 1 else steps[0], conf_dir)
+    place = lakehouse_of(config_path, overrides, presets)
+    if place and not place.catalog:
+        check_root(place.root)  # no books can be kept in one that is refused
+    beginning.lakehouse = place
+    with beginning.kept():
+        config = beginning.config = load_config(config_path, overrides, presets)
+        beginning.as_of = parse_day(as_of)
+        steps = steps_from(first, steps)
+    sources = Sources(config, config.lakehouse.files_folder / "staging" / beginning.run_id)
     try:
         # All that is to be taken in is found and checked before the first table is written.
-        if "ingest_listens" in steps:
-            log.info("dumps found", dumps=[dump.name for dump in sources.dumps])
-        if "ingest_tracks" in steps:
-            log.info("catalogues found", files=[catalogue.name for catalogue in sources.catalogues])
-        if "ingest_feedback" in steps:
-            log.info("feedback found", sources=[source.name for source in sources.feedback])
-        spark = build_session(f"musicrec {steps[0]}", config_path.absolute().parent, config.spark.conf)
-        done = []
         for step in steps:
-            lakehouse = Lakehouse(spark, config.lakehouse.root, config.lakehouse.catalog)
-            if step not in INGEST and day is None:
-                day = newest_day(lakehouse)
-            run = Run(lakehouse, run_id, step, now, config.seed, log, None if step in INGEST else day)
-            done.append(_run_step(run, config, sources, force))
+            with beginning.kept(step):
+                STEPS[step].find(sources, beginning.log)
+        with beginning.kept():
+            spark = build_session(f"musicrec {steps[0]}", conf_dir, config.spark.conf)
+        done = _all_done(steps, beginning, config, sources, spark, force)
         if report:
             report(Lakehouse(spark, config.lakehouse.root, config.lakehouse.catalog), config, done)
     finally:
         sources.close()
+    _check_all_well(done)
 
 
-def new_run() -> tuple[datetime, str, Logger]:
-    """When a run begins, its id and its log."""
-    now = datetime.now(UTC)
-    run_id = f"{now:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:6]}"
-    return now, run_id, make_logger(run_id, as_json=os.environ.get("MUSICREC_LOG") == "json")
+def _all_done(
+    steps: Sequence[str], beginning: Beginning, config: Config, sources: Sources, spark: SparkSession, force: bool
+) -> list[Done]:
+    """What became of each step."""
+    done: list[Done] = []
+    needed = needed_steps(config) if len(steps) > 1 else frozenset(steps)
+    for step in steps:
+        lakehouse = Lakehouse(spark, config.lakehouse.root, config.lakehouse.catalog)
+        if step not in INGEST and beginning.as_of is None:
+            with beginning.kept(step):
+                beginning.as_of = newest_day(lakehouse, config.listens)
+        as_of = None if step in INGEST else beginning.as_of
+        run = Run(lakehouse, beginning.run_id, step, beginning.now, config.seed, beginning.log, as_of)
+        started = datetime.now(UTC)
+        try:
+            done.append(_run_step(run, config, sources, force, beginning))
+        except Exception as error:
+            status, reason = status_of(error), told(error)
+            if step in needed and not isinstance(error, TooLittleError):
+                raise
+            if status == REFUSED:
+                beginning.log.error(status, job=step, error=reason, **restart(step))
+            stage = Stage(0, 0, reason, is_skipped=status == SKIPPED)
+            done.append(Done(step, stage, status, (datetime.now(UTC) - started).total_seconds()))
+    return done
+
+
+def _check_all_well(done: Sequence[Done]) -> None:
+    """Raise StepsFailedError where a step failed without which the night went on."""
+    failed = [own.step for own in done if own.status in (FAILED, REFUSED)]
+    if not failed:
+        return
+    made = any(own.step == "recommend" and own.status in (OK, UP_TO_DATE) for own in done)
+    lists = "the lists were published all the same" if made else "the lists stand as they were"
+    raise StepsFailedError(f"failed: {', '.join(failed)} (why: ops.runs); {lists}; restart: --from {failed[0]}")
 
 
 def parse_day(text: str | None) -> date | None:
@@ -151,67 +174,32 @@ def parse_day(text: str | None) -> date | None:
         raise InputError("--as-of", "a day as YYYY-MM-DD", text) from None
 
 
-def steps_from(first: str | None) -> list[str]:
-    """The nightly's steps, from `first` on.
+def steps_from(first: str | None, steps: Sequence[str] = NIGHTLY) -> list[str]:
+    """The steps from `first` on.
 
     Raises
     ------
     ConfigError : there is no such step.
     """
-    steps = list(NIGHTLY)
     if first is None:
-        return steps
+        return list(steps)
     if first not in steps:
         raise ConfigError("--from", f"one of {', '.join(steps)}", first)
-    return steps[steps.index(first) :]
+    return list(steps[steps.index(first) :])
 
 
-def _run_step(run: Run, config: Config, sources: Sources, force: bool) -> Done:
+def _run_step(run: Run, config: Config, sources: Sources, force: bool, beginning: Beginning) -> Done:
     settings = settings_that_decide(config)
     started = datetime.now(UTC)
     log = run.log.bind(job=run.job)
     if not force and run.job not in INGEST:
-        stage = is_up_to_date(run, settings)
+        with beginning.kept(run.job):
+            stage = is_up_to_date(run, settings)
+        if stage and stage.is_skipped:
+            log.warning("skipped", reason=stage.note)
+            return Done(run.job, stage, SKIPPED, (datetime.now(UTC) - started).total_seconds())
         if stage:
             log.info("nothing to do", since=stage.note)
             return Done(run.job, stage, UP_TO_DATE, (datetime.now(UTC) - started).total_seconds())
         run.lakehouse.versions_read.clear()
-    return recorded(run, settings, lambda: STEPS[run.job](run, config, sources))
-
-
-def recorded(run: Run, settings: Mapping[str, Any], work: Callable[[], Stage]) -> Done:
-    """Do a job's work and keep it in the books; where it fails, its tables are as they were.
-
-    Parameters
-    ----------
-    settings : what the work is told, as ops.runs keeps it.
-    """
-    started = datetime.now(UTC)
-    log = run.log.bind(job=run.job)
-    log.info("started", as_of=str(run.as_of))
-    try:
-        with run.lakehouse.unchanged_on_error():
-            stage = work()
-    except InputError:
-        raise
-    except BaseException as error:
-        _record_failure(run, settings, started, error, log)
-        raise
-    finally:
-        run.lakehouse.spark.catalog.clearCache()
-    ended = datetime.now(UTC)
-    record(run, settings, Outcome(OK, started, ended, stage))
-    seconds = (ended - started).total_seconds()
-    log.info("finished", rows_in=stage.rows_in, rows_out=stage.rows_out, seconds=round(seconds, 1), note=stage.note)
-    return Done(run.job, stage, OK, seconds)
-
-
-def _record_failure(
-    run: Run, settings: Mapping[str, Any], started: datetime, error: BaseException, log: Logger
-) -> None:
-    message = " ".join(f"{type(error).__name__}: {error}".split())[:2000]
-    again = {"restart": f"--from {run.job}"} if run.job in NIGHTLY else {}
-    log.error("failed", error=message[:300], **again)
-    run.lakehouse.versions_written.clear()
-    outcome = Outcome(FAILED, started, datetime.now(UTC), error=message)
-    record(run, settings, outcome)
+    return recorded(run, settings, lambda: STEPS[run.job].work(run, config, sources))

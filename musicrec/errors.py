@@ -29,7 +29,9 @@ class InputError(MusicrecError):
         self.expected = expected
         self.found = found
         message = f"{where}: expected {expected}, found {found}"
-        super().__init__(" ".join(message.split()))
+        # A file's name may hold bytes that are no text.
+        text = message.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        super().__init__(" ".join(text.split()))
 
 
 class ConfigError(InputError):
@@ -41,6 +43,14 @@ class TableMissingError(InputError):
 
     def __init__(self, table: str, location: str, written_by: str) -> None:
         super().__init__(f"table {table}", f"a Delta table at {location} (run {written_by} first)", "none")
+
+
+class TooLittleError(InputError):
+    """There is too little for a step to work on, though nothing is wrong with it: the step is left out of the night."""
+
+
+class StepsFailedError(MusicrecError):
+    """Steps failed without which the night went on; the message says what was published all the same."""
 
 
 class SchemaError(MusicrecError):
@@ -57,3 +67,17 @@ class LeakError(MusicrecError):
 
 class CountMismatchError(MusicrecError):
     """rows in != rows kept + duplicates + quarantined: a job lost or made rows."""
+
+
+class DegenerateModelError(MusicrecError):
+    """A fit gave a model whose scores cannot tell items apart; nothing of it was published.
+
+    Parameters
+    ----------
+    model : its name.
+    found : what its scores are like.
+    settings : what it was fitted with.
+    """
+
+    def __init__(self, model: str, found: str, settings: str) -> None:
+        super().__init__(f"model {model}: its scores cannot tell items apart: {found}; fitted with {settings}")

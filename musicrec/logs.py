@@ -106,3 +106,8 @@ def progress(log: Logger, what: str, total: int, *, shown: bool = True) -> Itera
 def terminal_width(least: int) -> int:
     """The terminal's width, `least` where there is none: a table in a pipe or log file should not be broken."""
     return Console().width if sys.stdout.isatty() else least
+
+
+def shown_score(score: float, decimals: int = 4) -> str:
+    """A score as it is printed: some decimals, and where these would say too little, three digits at any scale."""
+    return f"{score:.{decimals}f}" if score == 0 or 1e-3 <= abs(score) < 1e6 else f"{score:.2e}"

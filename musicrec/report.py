@@ -10,9 +10,11 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table as Grid
 
+from musicrec.books import Done
 from musicrec.config import Config
-from musicrec.entry import Done
+from musicrec.io.run_log import OK, UP_TO_DATE
 from musicrec.io.tables import Lakehouse
+from musicrec.logs import shown_score
 from musicrec.schemas import TABLES
 
 _LISTENERS_SHOWN, _ROWS_SHOWN = 3, 10
@@ -41,9 +43,10 @@ Score = tuple[float | None, float | None, float | None]
 
 def print_report(lakehouse: Lakehouse, config: Config, done: Sequence[Done]) -> None:
     """Print everything to standard output."""
-    console = Console(width=_WIDTH, highlight=False, soft_wrap=False)
+    # Square brackets are part of titles and of folders' names, not markup.
+    console = Console(width=_WIDTH, highlight=False, soft_wrap=False, markup=False)
     _print_stages(console, done)
-    newest = lakehouse.read("gold.recommendations").agg(F.max("as_of")).collect()[0][0]
+    newest = lakehouse.read_or_empty("gold.recommendations").agg(F.max("as_of")).collect()[0][0]
     if lakehouse.exists("gold.evaluation"):
         _print_evaluation(console, lakehouse, newest)
     _print_lists(console, lakehouse, newest)
@@ -57,7 +60,9 @@ def _print_stages(console: Console, done: Sequence[Done]) -> None:
     grid.add_column("")
     for step in done:
         stage = step.stage
-        grid.add_row(step.step, f"{stage.rows_in:,}", f"{stage.rows_out:,}", f"{step.seconds:.1f}", stage.note)
+        note = stage.note if step.status in (OK, UP_TO_DATE) else f"{step.status}: {stage.note}"
+        figures = (f"{stage.rows_in:,}", f"{stage.rows_out:,}", f"{step.seconds:.1f}")
+        grid.add_row(step.step, *figures, note)
     total = sum(step.seconds for step in done)
     grid.add_row("all", "", "", f"{total:.1f}", "")
     console.print(grid)
@@ -68,7 +73,8 @@ def _print_evaluation(console: Console, lakehouse: Lakehouse, day: date) -> None
     for shelf in sorted({row.shelf for row in rows}, reverse=True):
         own = [row for row in rows if row.shelf == shelf]
         scores = {(row.model, row.metric, row.k): (row.value, row.low, row.high) for row in own}
-        models = sorted({row.model for row in own}, key=lambda model: -(scores[model, "ndcg", 10][0] or 0.0))
+        ndcg = {row.model: row.value or 0.0 for row in own if (row.metric, row.k) == ("ndcg", 10)}
+        models = sorted({row.model for row in own}, key=lambda model: (-ndcg.get(model, 0.0), model))
         listeners = max((row.listeners for row in own if row.metric == "ndcg"), default=0)
         for k in sorted({row.k for row in own} - {0}):
             tested = f"{listeners:,} listeners, tested from {own[0].split_at:%Y-%m-%d %H:%M} on"
@@ -113,7 +119,7 @@ def _verdict(scores: dict[tuple[str, str, int], Score], models: Sequence[str]) -
 
 
 def _print_lists(console: Console, lakehouse: Lakehouse, day: date) -> None:
-    rows = lakehouse.read("gold.recommendations").where(
+    rows = lakehouse.read_or_empty("gold.recommendations").where(
         (F.col("as_of") == F.lit(day)) & (F.col("shelf") == "discover") & (F.col("rank") <= _ROWS_SHOWN)
     )
     # By hash, so that the shown listeners are any three, and the same three each night.
@@ -124,17 +130,17 @@ def _print_lists(console: Console, lakehouse: Lakehouse, day: date) -> None:
         for heading in ("title", "artist", "score", "reason"):
             grid.add_column(heading, justify="right" if heading == "score" else "left")
         for row in rows.where(F.col("user_id") == user.user_id).orderBy("rank").collect():
-            grid.add_row(str(row["rank"]), row.title or "", row.artist or "", f"{row.score:.4f}", row.reason)
+            grid.add_row(str(row["rank"]), row.title or "", row.artist or "", shown_score(row.score), row.reason)
         console.print(grid)
 
 
 def _print_where(console: Console, lakehouse: Lakehouse) -> None:
-    console.print("[bold]Tables[/bold]")
+    console.print("Tables", style="bold")
     for name in TABLES:
         if lakehouse.exists(name):
             console.print(f"  {name:<22} {lakehouse.location(name)}", soft_wrap=True)
     table = lakehouse.location("gold.recommendations")
-    console.print("\n[bold]Read one without Spark[/bold]")
+    console.print("\nRead one without Spark", style="bold")
     console.print("  musicrec show USER_ID", soft_wrap=True)
     code = f'from deltalake import DeltaTable; DeltaTable("{table}").to_pandas()'
-    console.print(f"  python -c '{code}'", soft_wrap=True, markup=False)
+    console.print(f"  python -c '{code}'", soft_wrap=True)

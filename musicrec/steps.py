@@ -1,4 +1,4 @@
-"""The nightly's steps in order: which part of the configuration each pipeline is given."""
+"""The nightly's steps in order: which part of the configuration each pipeline is given, and what hangs on it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from musicrec.config import AttentionConfig, Config, LstmConfig
 from musicrec.io.feedback import FeedbackSource, find_feedback
 from musicrec.io.listenbrainz import Dump, check_dumps, find_dumps
 from musicrec.io.runs import Run, Stage
 from musicrec.io.spotify import Catalogue, find_catalogues
+from musicrec.logs import Logger
+from musicrec.models.content import CONTENT
 from musicrec.pipelines.analyse import analyse
 from musicrec.pipelines.build_features import build_features
 from musicrec.pipelines.build_silver import build_silver
@@ -27,6 +29,7 @@ from musicrec.pipelines.model_fits import ModelFits, PairFit, SequenceFit
 from musicrec.pipelines.playlists import build_playlists
 from musicrec.pipelines.ranking import RankerJob
 from musicrec.pipelines.recommend import recommend
+from musicrec.pipelines.settings import KNN, RANKER, NeuralModel, models_of_lists
 from musicrec.pipelines.similar import train_knn
 from musicrec.pipelines.train import train_als, train_pca
 from musicrec.pipelines.train_cold_start import train_cold_start
@@ -70,7 +73,40 @@ class Sources:
                 continue
 
 
-Step = Callable[[Run, Config, Sources], Stage]
+def _find_nothing(sources: Sources, log: Logger) -> None:
+    """Most steps take nothing in."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step of a night, or a job of its own.
+
+    Attributes
+    ----------
+    work : what it does.
+    makes : the models that lists may be made of which are its work: a night whose lists are made of one fails with it.
+    is_base : lists are made of its work whatever the models.
+    is_alone : the nightly does not run it.
+    find : finds and checks what it will take in.
+    """
+
+    work: Callable[[Run, Config, Sources], Stage]
+    makes: tuple[str, ...] = ()
+    is_base: bool = False
+    is_alone: bool = False
+    find: Callable[[Sources, Logger], None] = _find_nothing
+
+
+def _find_listens(sources: Sources, log: Logger) -> None:
+    log.info("dumps found", dumps=[dump.name for dump in sources.dumps])
+
+
+def _find_tracks(sources: Sources, log: Logger) -> None:
+    log.info("catalogues found", files=[catalogue.name for catalogue in sources.catalogues])
+
+
+def _find_feedback(sources: Sources, log: Logger) -> None:
+    log.info("feedback found", sources=[source.name for source in sources.feedback])
 
 
 def _ingest_listens(run: Run, config: Config, sources: Sources) -> Stage:
@@ -98,25 +134,29 @@ def _cluster_tracks(run: Run, config: Config, sources: Sources) -> Stage:
 
 
 def _train_als(run: Run, config: Config, sources: Sources) -> Stage:
-    return train_als(run, config.recommend.item, config.interactions, config.als)
+    return train_als(run, config.recommend.item, config.interactions, config.als, config.recommend.n)
 
 
 def _train_cold_start(run: Run, config: Config, sources: Sources) -> Stage:
-    return train_cold_start(run, config.recommend.item, config.cold_start)
+    return train_cold_start(run, config.recommend.item, config.cold_start, config.recommend.fresh)
 
 
 def _train_pca(run: Run, config: Config, sources: Sources) -> Stage:
-    return train_pca(run, config.recommend.item, config.interactions, config.pca)
+    return train_pca(run, config.recommend.item, config.interactions, config.pca, config.recommend.n)
 
 
 def _train_sequence(run: Run, config: Config, sources: Sources) -> Stage:
     files = config.lakehouse.files_folder
-    return train_sequence(run, config.recommend.item, config.interactions, model_fits(config).lstm, files)
+    return train_sequence(
+        run, config.recommend.item, config.interactions, model_fits(config).lstm, files, config.recommend.n
+    )
 
 
 def _train_neural(run: Run, config: Config, sources: Sources) -> Stage:
     files = config.lakehouse.files_folder
-    return train_neural(run, config.recommend.item, config.interactions, model_fits(config).others, files)
+    return train_neural(
+        run, config.recommend.item, config.interactions, model_fits(config).others, files, config.recommend.n
+    )
 
 
 def _train_knn(run: Run, config: Config, sources: Sources) -> Stage:
@@ -132,13 +172,13 @@ def _train_popularity(run: Run, config: Config, sources: Sources) -> Stage:
 
 
 def _train_content(run: Run, config: Config, sources: Sources) -> Stage:
-    item, days = config.recommend.item, config.similar.refit_days
-    return train_content(run, item, config.interactions, config.content, days, config.lakehouse.files_folder)
+    item, days, files = config.recommend.item, config.similar.refit_days, config.lakehouse.files_folder
+    return train_content(run, item, config.interactions, config.content, days, files, config.recommend.n)
 
 
 def _recommend(run: Run, config: Config, sources: Sources) -> Stage:
     files, ranker = config.lakehouse.files_folder, ranker_job(config)
-    return recommend(run, config.interactions, config.recommend, config.hybrid, config.neural, files, ranker)
+    return recommend(run, config.interactions, config.recommend, config.hybrid, files, ranker)
 
 
 def _build_playlists(run: Run, config: Config, sources: Sources) -> Stage:
@@ -160,9 +200,9 @@ def _evaluate(run: Run, config: Config, sources: Sources) -> Stage:
 
 def ranker_job(config: Config) -> RankerJob:
     """What the ranker is made with."""
-    files = config.lakehouse.files_folder / "ranker" / "retrievers"
-    own = config.recommend
-    return RankerJob(own.item, config.interactions, model_fits(config), config.ranker, own.depth, files)
+    files, own = config.lakehouse.files_folder, config.recommend
+    fits, retrievers = model_fits(config), files / "ranker" / "retrievers"
+    return RankerJob(own.item, config.interactions, fits, config.ranker, own.depth, retrievers, files)
 
 
 def _analyse(run: Run, config: Config, sources: Sources) -> Stage:
@@ -190,31 +230,34 @@ def _sequence_fit(kind: Literal["lstm", "attention"], own: LstmConfig | Attentio
 
 
 STEPS: Mapping[str, Step] = {
-    "ingest_listens": _ingest_listens,
-    "ingest_tracks": _ingest_tracks,
-    "ingest_feedback": _ingest_feedback,
-    "build_silver": _build_silver,
-    "build_features": _build_features,
-    "cluster_tracks": _cluster_tracks,
-    "train_als": _train_als,
-    "train_pca": _train_pca,
-    "train_sequence": _train_sequence,
-    "train_neural": _train_neural,
-    "train_knn": _train_knn,
-    "train_content": _train_content,
+    "ingest_listens": Step(_ingest_listens, is_base=True, find=_find_listens),
+    "ingest_tracks": Step(_ingest_tracks, is_base=True, find=_find_tracks),
+    "ingest_feedback": Step(_ingest_feedback, is_base=True, find=_find_feedback),
+    "build_silver": Step(_build_silver, is_base=True),
+    "build_features": Step(_build_features, makes=(CONTENT,)),
+    "cluster_tracks": Step(_cluster_tracks),
+    "train_als": Step(_train_als, makes=("als",)),
+    "train_pca": Step(_train_pca, makes=("pca",)),
+    "train_sequence": Step(_train_sequence, makes=("lstm",)),
+    "train_neural": Step(_train_neural, makes=get_args(NeuralModel)),
+    "train_knn": Step(_train_knn, makes=(KNN,)),
+    "train_content": Step(_train_content, makes=(CONTENT,)),
     # After all that write vectors: what it reads then stays as it was until the next night.
-    "train_cold_start": _train_cold_start,
-    "train_ranker": _train_ranker,
-    "train_popularity": _train_popularity,
-    "recommend": _recommend,
-    "build_playlists": _build_playlists,
-    "evaluate": _evaluate,
-    "analyse": _analyse,
+    "train_cold_start": Step(_train_cold_start),
+    "train_ranker": Step(_train_ranker, makes=(RANKER,)),
+    "train_popularity": Step(_train_popularity, is_alone=True),
+    "recommend": Step(_recommend, is_base=True),
+    "build_playlists": Step(_build_playlists),
+    "evaluate": Step(_evaluate),
+    "analyse": Step(_analyse),
 }
-
-# Jobs of their own, which the nightly does not run.
-ALONE: tuple[str, ...] = ("train_popularity",)
-NIGHTLY = tuple(step for step in STEPS if step not in ALONE)
+NIGHTLY = tuple(name for name, step in STEPS.items() if not step.is_alone)
 
 # These know by themselves what is new, and come before there is an as_of.
-INGEST = ("ingest_listens", "ingest_tracks", "ingest_feedback")
+INGEST = tuple(name for name, step in STEPS.items() if step.find is not _find_nothing)
+
+
+def needed_steps(config: Config) -> frozenset[str]:
+    """The steps without which the lists of `discover` and `again` would not be what the configuration says."""
+    models = models_of_lists(config.recommend, config.hybrid, config.ranker)
+    return frozenset(name for name, step in STEPS.items() if step.is_base or models & set(step.makes))

@@ -9,8 +9,9 @@ from typing import Any
 
 import click
 
-from musicrec.config import Config, load_config, settings_that_decide, value_at, with_values
-from musicrec.entry import new_run, parse_day, recorded
+from musicrec.books import Beginning, recorded
+from musicrec.config import Config, lakehouse_of, load_config, settings_that_decide, value_at, with_values
+from musicrec.entry import parse_day
 from musicrec.errors import ConfigError, MusicrecError
 from musicrec.io.run_log import newest_day
 from musicrec.io.runs import Run, Stage, package_versions
@@ -128,18 +129,21 @@ def tune(told: Command) -> None:
     ConfigError : the configuration, the space or the model's name is wrong.
     MusicrecError : every trial failed.
     """
-    if told.model not in MODELS:
-        raise ConfigError("MODEL", f"one of {', '.join(MODELS)}", told.model)
-    config = load_config(told.config, told.overrides, told.presets)
-    where = told.space or told.config.parent / "spaces" / f"{told.model}.toml"
-    space = read_space(where, config, MODELS[told.model].sections(config))
-    if config.tune.sampler == "grid":
-        check_grid(space, where)
-    day = parse_day(told.as_of)
-    now, run_id, log = new_run()
-    spark = build_session(f"musicrec tune {told.model}", told.config.absolute().parent, config.spark.conf)
-    lakehouse = Lakehouse(spark, config.lakehouse.root, config.lakehouse.catalog)
-    run = Run(lakehouse, run_id, "tune", now, config.seed, log, day or newest_day(lakehouse))
+    beginning = Beginning("tune", told.config.absolute().parent)
+    with beginning.kept():
+        beginning.lakehouse = lakehouse_of(told.config, told.overrides, told.presets)
+        config = beginning.config = load_config(told.config, told.overrides, told.presets)
+        if told.model not in MODELS:
+            raise ConfigError("MODEL", f"one of {', '.join(MODELS)}", told.model)
+        where = told.space or told.config.parent / "spaces" / f"{told.model}.toml"
+        space = read_space(where, config, MODELS[told.model].sections(config))
+        if config.tune.sampler == "grid":
+            check_grid(space, where)
+        day = beginning.as_of = parse_day(told.as_of)
+        spark = build_session(f"musicrec tune {told.model}", told.config.absolute().parent, config.spark.conf)
+        lakehouse = Lakehouse(spark, config.lakehouse.root, config.lakehouse.catalog)
+        day = day or newest_day(lakehouse, config.listens)
+    run = Run(lakehouse, beginning.run_id, "tune", beginning.now, config.seed, beginning.log, day)
     out = told.out or told.config.parent / "tuned" / f"{told.model}.toml"
     settings = {**settings_that_decide(config), "tune": config.tune.model_dump(mode="json"), "tuned": told.model}
     recorded(run, settings, lambda: _study(run, config, told, space, out))

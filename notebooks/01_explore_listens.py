@@ -32,7 +32,7 @@ if "spark" not in globals():
     from musicrec.spark import build_session
 
     plt.switch_backend("Agg")
-    conf = {"spark.sql.shuffle.partitions": "4", "spark.sql.session.timeZone": "UTC"}
+    conf = {"spark.sql.shuffle.partitions": "4"}
     spark = build_session("explore-listens", Path(__file__).resolve().parent.parent / "conf", conf)
 
 if "display" not in globals():
@@ -49,6 +49,8 @@ if "display" not in globals():
         print(path)
 
 
+# The tables' times are in UTC; a session that was there has its workspace's zone.
+spark.conf.set("spark.sql.session.timeZone", "UTC")
 lakehouse = Lakehouse(spark, lakehouse_root, catalog or None)
 listens = lakehouse.read("silver.listens")
 recordings = lakehouse.read("silver.recordings")
@@ -380,7 +382,7 @@ show(figure)
 # COMMAND ----------
 
 # MAGIC %md ## When people play
-# MAGIC Hours and days in the session's time zone: what a listener's own clock showed is not known.
+# MAGIC Hours and days in UTC: what a listener's own clock showed is not known.
 
 # COMMAND ----------
 

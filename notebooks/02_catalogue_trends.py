@@ -35,7 +35,7 @@ if "spark" not in globals():
     from musicrec.spark import build_session
 
     plt.switch_backend("Agg")
-    conf = {"spark.sql.shuffle.partitions": "4", "spark.sql.session.timeZone": "UTC"}
+    conf = {"spark.sql.shuffle.partitions": "4"}
     spark = build_session("catalogue-trends", Path(__file__).resolve().parent.parent / "conf", conf)
 
 if "display" not in globals():
@@ -52,6 +52,8 @@ if "display" not in globals():
         print(path)
 
 
+# The tables' times are in UTC; a session that was there has its workspace's zone.
+spark.conf.set("spark.sql.session.timeZone", "UTC")
 lakehouse = Lakehouse(spark, lakehouse_root, catalog or None)
 
 

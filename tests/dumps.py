@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tarfile
+import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from io import BytesIO
@@ -53,16 +54,16 @@ def listen(user: int = 1, at: str = "2021-08-01 12:00:00", title: str = "Halo", 
 
 
 def write_markers(folder: Path, end: str | None, start: str | None = None) -> None:
-    """END_TIMESTAMP and START_TIMESTAMP, where given, and SCHEMA_SEQUENCE."""
+    """END_TIMESTAMP and START_TIMESTAMP, where given (a day is its midnight), and SCHEMA_SEQUENCE."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "SCHEMA_SEQUENCE").write_text("1")
     for name, text in (("END_TIMESTAMP", end), ("START_TIMESTAMP", start)):
         if text is not None:
-            (folder / name).write_text(f"{text} 00:00:00.000000")
+            (folder / name).write_text(text if ":" in text else f"{text} 00:00:00.000000")
 
 
 def write_spark_dump(
-    folder: Path, rows: Sequence[Row], end: str = "2021-08-07", start: str | None = None, files: int = 1
+    folder: Path, rows: Sequence[Row], end: str | None = "2021-08-07", start: str | None = None, files: int = 1
 ) -> Path:
     """A dump in today's layout, its rows dealt to `files` parquet files in turn."""
     write_markers(folder, end, start)
@@ -112,6 +113,11 @@ def pack(folder: Path, archive: Path) -> Path:
         with tarfile.open(fileobj=raw, mode="w") as tar:
             tar.add(folder, folder.name)
         archive.write_bytes(zstandard.ZstdCompressor().compress(raw.getvalue()))
+        return archive
+    if archive.name.endswith(".zip"):
+        with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as zipped:
+            for path in sorted(folder.rglob("*")):
+                zipped.write(path, path.relative_to(folder.parent))
         return archive
     mode = {".gz": "w:gz", ".xz": "w:xz"}.get(archive.suffix, "w")
     with tarfile.open(archive, mode) as tar:  # type: ignore[call-overload]

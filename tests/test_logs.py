@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import Progress, TextColumn
 
 from musicrec import logs
-from musicrec.logs import Ticker, make_logger
+from musicrec.logs import Ticker, make_logger, shown_score
 
 
 @pytest.fixture
@@ -61,3 +61,16 @@ def test_work_that_others_show_is_silent() -> None:
     ticker.move(1)
     ticker.tell(loss=1.0)
     assert stream.getvalue() == ""
+
+
+def test_a_score_is_printed_with_digits_that_tell_at_any_scale() -> None:
+    scores = (0.02837, 0.0, -1.5, 8.123e-12, -2.5e-5, 123456789.0)
+    assert [shown_score(score) for score in scores] == [
+        "0.0284",
+        "0.0000",
+        "-1.5000",
+        "8.12e-12",
+        "-2.50e-05",
+        "1.23e+08",
+    ]
+    assert shown_score(0.63249, 3) == "0.632"

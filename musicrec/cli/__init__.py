@@ -9,8 +9,6 @@ from typing import Any
 
 import click
 import pyarrow.compute as pc
-from deltalake import DeltaTable
-from deltalake.exceptions import TableNotFoundError
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table as Grid
@@ -19,8 +17,9 @@ from musicrec.cli.playlist import playlist
 from musicrec.cli.similar import similar
 from musicrec.config import load_config
 from musicrec.entry import ended_with, parse_day
-from musicrec.errors import InputError, TableMissingError
-from musicrec.logs import terminal_width
+from musicrec.errors import InputError
+from musicrec.io.delta_rows import open_table
+from musicrec.logs import shown_score, terminal_width
 from musicrec.pipelines.fold_in import ListenerLists, read_plays
 
 
@@ -44,16 +43,15 @@ def show(user_id: str, config: Path, root: str | None, shelf: str, as_of: str | 
     """Print the list of the listener USER_ID."""
 
     def work() -> None:
-        location = f"{root or load_config(config).lakehouse.root}/gold/recommendations"
-        rows, day = read_recommendations(location, user_id, shelf, as_of)
+        rows, day = read_recommendations(root or load_config(config).lakehouse.root, user_id, shelf, as_of)
         title = f"Listener {user_id}, {shelf}, {day}"
         grid = Grid("rank", title=title, box=SIMPLE_HEAD, title_justify="left", title_style="bold")
         for heading in ("title", "artist", "score", "model", "reason"):
             grid.add_column(heading)
         for row in rows[:n]:
-            score = f"{row['score']:.4f}"
+            score = shown_score(row["score"])
             grid.add_row(str(row["rank"]), row["title"] or "", row["artist"], score, row["model"], row["reason"])
-        Console(width=terminal_width(150), highlight=False).print(grid)
+        Console(width=terminal_width(150), highlight=False, markup=False).print(grid)
 
     ended_with(work)
 
@@ -65,16 +63,19 @@ def show(user_id: str, config: Path, root: str | None, shelf: str, as_of: str | 
 @click.option("--root", help="The lakehouse's root, in place of the configuration's.")
 @click.option("-n", type=click.IntRange(min=1), default=20, show_default=True, help="At most this many.")
 def fold_in(items: tuple[str, ...], user: str | None, config: Path, root: str | None, n: int) -> None:
-    """Print a list for a listener who played the items, without training: ALS's vector for these plays, scored now."""
+    """Print a list for a listener who played the items, without training: ALS's vector for these plays, scored now.
+
+    An ITEM_ID is one of silver.item_index, with colons or without (h:1f..., m:a,b), or an MBID in any of its forms.
+    """
 
     def work() -> None:
         if bool(items) == bool(user):
             raise InputError("musicrec fold-in", "items or --user", "both" if items else "neither")
         settings = load_config(config)
         where, kind = root or settings.lakehouse.root, settings.recommend.item
-        plays = read_plays(where, kind, user) if user else parse_plays(items)
         began = time.perf_counter()
         lists = ListenerLists(where, kind, settings.interactions.confidence)
+        plays = read_plays(where, kind, user) if user else lists.plays_of(items)
         loaded = time.perf_counter()
         offers = lists.recommend(plays, n)
         took = f"loaded in {loaded - began:.2f} s, answered in {(time.perf_counter() - loaded) * 1000:.1f} ms"
@@ -82,35 +83,14 @@ def fold_in(items: tuple[str, ...], user: str | None, config: Path, root: str | 
         for heading in ("title", "artist", "score", "item"):
             grid.add_column(heading)
         for offer in offers:
-            grid.add_row(str(offer.rank), offer.title or "", offer.artist, f"{offer.score:.4f}", offer.item)
-        Console(width=terminal_width(150), highlight=False).print(grid)
+            grid.add_row(str(offer.rank), offer.title or "", offer.artist, shown_score(offer.score), offer.item)
+        Console(width=terminal_width(150), highlight=False, markup=False).print(grid)
 
     ended_with(work)
 
 
-def parse_plays(items: tuple[str, ...]) -> dict[str, float]:
-    """ITEM_ID or ITEM_ID:PLAYS, each, as item_id → plays.
-
-    Raises
-    ------
-    InputError : plays that are not a positive number.
-    """
-    plays: dict[str, float] = {}
-    for item in items:
-        name, colon, count = item.rpartition(":")
-        name = name if colon else item
-        try:
-            value = float(count) if colon else 1.0
-        except ValueError:
-            value = 0.0
-        if not name or not 0 < value < float("inf"):
-            raise InputError(f"the item {item}", "ITEM_ID or ITEM_ID:PLAYS with PLAYS above 0", item)
-        plays[name] = plays.get(name, 0.0) + value
-    return plays
-
-
 def read_recommendations(
-    location: str, user_id: str, shelf: str, as_of: str | None = None
+    root: str, user_id: str, shelf: str, as_of: str | None = None
 ) -> tuple[list[dict[str, Any]], str]:
     """A listener's list, best first, and its day.
 
@@ -118,10 +98,7 @@ def read_recommendations(
     ------
     InputError : no such table, day, listener or shelf.
     """
-    try:
-        table = DeltaTable(location)
-    except TableNotFoundError:
-        raise TableMissingError("gold.recommendations", location, "jobs/nightly.py") from None
+    table, location = open_table(root, "gold.recommendations"), f"{root}/gold/recommendations"
     days = sorted({str(day) for day in table.to_pyarrow_table(columns=["as_of"])["as_of"].unique().to_pylist()})
     wanted = str(parse_day(as_of)) if as_of else (days[-1] if days else "")
     if wanted not in days:

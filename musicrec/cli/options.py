@@ -26,9 +26,9 @@ def print_grid(title: str, headings: Sequence[str], rows: Iterable[Sequence[str]
     """Print rows under headings."""
     grid = Grid(*headings, title=title, box=SIMPLE_HEAD, title_justify="left", title_style="bold")
     for row in rows:
-        # Square brackets are part of titles, not markup.
-        grid.add_row(*(cell.replace("[", r"\[") for cell in row))
-    Console(width=terminal_width(150), highlight=False).print(grid)
+        grid.add_row(*row)
+    # Square brackets are part of titles, not markup.
+    Console(width=terminal_width(150), highlight=False, markup=False).print(grid)
 
 
 def minutes(duration_ms: int) -> str:

@@ -38,7 +38,10 @@ class _Output:
 
 @click.command()
 @click.option(
-    "--seed", "seeds", multiple=True, help='"Artist - Title" or an id of a song to start from; may be repeated.'
+    "--seed",
+    "seeds",
+    multiple=True,
+    help='"Artist - Title" or an id of a song to start from; any dash, may be repeated.',
 )
 @click.option("--user", "user_id", metavar="USER_ID", help="A listener, for whom it is.")
 @click.option("-n", "songs", type=click.IntRange(1, 500), help="Songs.  [default: as configured]")

@@ -13,6 +13,7 @@ from musicrec.config import load_config
 from musicrec.entry import ended_with
 from musicrec.errors import InputError
 from musicrec.io.delta_rows import rows_or_none
+from musicrec.logs import shown_score
 from musicrec.pipelines.song_catalogue import SongCatalogue, load_songs
 from musicrec.pipelines.typed_search import FEATURES, Query, search_typed
 from musicrec.ranking.typed_match import parse_wish, parse_years
@@ -75,7 +76,7 @@ def _like_song(catalogue: SongCatalogue, song: int, n: int) -> None:
         print_grid(f"Sounds like {names.shown(song)}", ("", "title", "artist", "year", "cosine"), rows)
     others = _by_plays(catalogue, song, n)
     for model, own in others.items():
-        cells = [(str(row["rank"]), row["title"] or "", row["artist"], f"{row['score']:.3f}") for row in own]
+        cells = [(str(row["rank"]), row["title"] or "", row["artist"], shown_score(row["score"], 3)) for row in own]
         print_grid(f"Near {names.shown(song)} by {model}", ("", "title", "artist", "score"), cells)
     if not rows and not others:
         raise InputError(names.shown(song), "features of a linked track, or neighbours", "neither")

@@ -10,6 +10,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 
 from musicrec.errors import TableMissingError
+from musicrec.io.local_files import check_root
 from musicrec.schemas import TABLES
 
 Filter = tuple[str, str, Any]
@@ -26,10 +27,23 @@ def read_rows(root: str, name: str, columns: Sequence[str], filters: list[Filter
     Raises
     ------
     TableMissingError : no job has written it.
+    InputError : `root` is a folder that delta-rs does not find.
     """
+    return open_table(root, name).to_pyarrow_table(columns=list(columns), filters=filters)
+
+
+def open_table(root: str, name: str) -> DeltaTable:
+    """The table at its newest version.
+
+    Raises
+    ------
+    TableMissingError : no job has written it.
+    InputError : `root` is a folder that delta-rs does not find.
+    """
+    check_root(root)
     location = f"{root}/{name.replace('.', '/')}"
     try:
-        return DeltaTable(location).to_pyarrow_table(columns=list(columns), filters=filters)
+        return DeltaTable(location)
     except TableNotFoundError:
         job = TABLES[name].written_by.split(",")[0] if name in TABLES else "nightly"
         raise TableMissingError(name, location, f"jobs/{job}.py") from None

@@ -6,31 +6,32 @@ name), `created` (seconds), `recording_msid` and/or `recording_mbid` and `score`
 `listenbrainz-feedback-dump-YYYYMMDD-HHMMSS.tar.zst` with TIMESTAMP and
 `lbdump/feedback/{listens,recommendations}/YYYY/MM/DD/data.json`. Two further kinds of lines are this project's own:
 `artist_mbid` or `artist_name` instead of a recording blocks an artist, and a line with nothing but `user_id` and
-`user_name` says whose name a name is.
+`user_name` says whose name a name is. In a user's export (listenbrainz_NAME_TIME.zip) the file feedback.jsonl holds
+statements of the user whom user.json names.
 """
 
 from __future__ import annotations
 
 import gzip
 import hashlib
-import json
 import re
-import shutil
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import IO, cast
 
 import zstandard
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from musicrec.errors import InputError
-from musicrec.io.archives import archive_stem, extract
+from musicrec.io.archives import DAMAGED, Room, archive_stem, extract
+from musicrec.io.json_lines import ENDINGS, check_file, read_records, stage_documents
+from musicrec.io.listenbrainz_json import USER, user_of
+from musicrec.io.local_files import SourceFiles, shown
 from musicrec.transforms.feedback import RAW_COLUMNS
 
-_ENDINGS = (".json", ".jsonl", ".ndjson")
 _PACKED = (".gz", ".zst")
 _CHUNK = 1 << 20
 _DUMP_NAME = re.compile(r"feedback-dump-(\d{8}-\d{6})")
@@ -60,6 +61,8 @@ class FeedbackSource:
     folder : its files are below it.
     files : unpacked, in order.
     snapshot_at : of a dump, when it was made: what it does not hold did not stand any more. None for a file.
+    staging : folder for what has to be read in place of a file.
+    user : whose statements they are where a line does not say; only of a user's export.
     """
 
     source_id: str
@@ -67,6 +70,8 @@ class FeedbackSource:
     folder: Path
     files: tuple[Path, ...]
     snapshot_at: datetime | None
+    staging: Path
+    user: str | None = None
 
 
 def find_feedback(sources: Sequence[str], staging: Path) -> list[FeedbackSource]:
@@ -79,16 +84,19 @@ def find_feedback(sources: Sequence[str], staging: Path) -> list[FeedbackSource]
 
     Raises
     ------
-    InputError : a path is missing or holds no feedback, a file is damaged or none of its lines is a JSON object.
+    InputError : a path is missing or holds no feedback, a file is damaged, cannot be read or has no JSON object.
     """
     found: dict[str, FeedbackSource] = {}
     for source in sources:
         path = Path(source).absolute()
         if not path.exists():
             raise InputError(source, "a feedback file, dump or folder", "no such file or folder")
-        read = list(_below(path, staging.absolute()))
+        try:
+            read = list(_below(path, staging.absolute()))
+        except OSError as error:
+            raise InputError(shown(error.filename or path), "a file that can be read", str(error.strerror)) from error
         if not read:
-            raise InputError(source, f"feedback files ({', '.join(_ENDINGS)}) or dumps", "none")
+            raise InputError(source, f"feedback files ({', '.join(ENDINGS)}) or dumps", "none")
         for one in read:
             found.setdefault(one.source_id, one)
     latest = datetime.max.replace(tzinfo=UTC)
@@ -96,37 +104,46 @@ def find_feedback(sources: Sequence[str], staging: Path) -> list[FeedbackSource]
 
 
 def read_feedback(spark: SparkSession, source: FeedbackSource) -> DataFrame:
-    """The lines that are not blank as `musicrec.transforms.feedback.RAW_COLUMNS`."""
-    options = {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": "unreadable"}
-    lines = read_lines(spark, source).withColumn("j", F.from_json("value", _SCHEMA, options))
+    """The records as `musicrec.transforms.feedback.RAW_COLUMNS`."""
+    options = {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": "unreadable", "allowSingleQuotes": "false"}
+    records = read_lines(spark, source).withColumn("j", F.from_json("value", _SCHEMA, options))
     is_lost = F.col("j").isNull() | F.col("j.unreadable").isNotNull()
+    names = [F.when(F.trim(f"j.{name}") != "", F.col(f"j.{name}")) for name in ("user_id", "user_name")]
+    of_user = F.when(F.coalesce(*names).isNull(), F.lit(source.user))
     columns = {
         **{name: F.col(f"j.{name}") for name in _TEXTS},
+        "user_id": F.coalesce(of_user, "j.user_id"),
         "malformed": is_lost,
-        "file": F.concat_ws("/", F.lit(source.name), _relative(F.col("url"), source.folder)),
+        "undecoded": F.col("undecoded"),
+        "file": F.concat_ws("/", F.lit(source.name), "file"),
         "row": F.col("value"),
     }
-    return lines.select([columns[name].cast(kind).alias(name) for name, kind in RAW_COLUMNS.items()])
+    return records.select([columns[name].cast(kind).alias(name) for name, kind in RAW_COLUMNS.items()])
 
 
 def read_lines(spark: SparkSession, source: FeedbackSource) -> DataFrame:
-    """`value` = each line that is not blank, `url` = its file."""
-    if not source.files:
-        return spark.createDataFrame([], "value string, url string")
-    lines = spark.read.text([f"file://{path}" for path in source.files])
-    return lines.select("value", F.col("_metadata.file_path").alias("url")).where(F.trim("value") != "")
+    """As `musicrec.io.json_lines.read_records`."""
+    return read_records(spark, readable_files(source))
 
 
-def _relative(url: Column, folder: Path) -> Column:
-    path = F.url_decode(F.replace(url, F.lit("+"), F.lit("%2B")))
-    return F.regexp_replace(path, rf"^.*?\Q{folder.as_posix()}\E/", "")
+def readable_files(source: FeedbackSource) -> SourceFiles:
+    """The source's files as Spark is given them; a JSON document over many lines as a copy with a record on each.
+
+    Raises
+    ------
+    InputError : a document is too large, or a file's name needs a link that cannot be made.
+    """
+    staging = source.staging / f"readable-{source.source_id}"
+    return SourceFiles(source.folder, source.files, staging, stage_documents(source.files, staging / "lines"))
 
 
 def _below(path: Path, staging: Path) -> Iterator[FeedbackSource]:
     if path.is_file():
         yield _unpacked(path, staging) if archive_stem(path) else _single(path, staging)
+    elif (path / USER).is_file():
+        yield _export(path, path.name, staging)
     elif _is_dump(path):
-        yield _dump(path, path.name)
+        yield _dump(path, path.name, staging)
     else:
         for child in sorted(path.iterdir()):
             is_wanted = child.is_dir() or archive_stem(child) or _plain_name(child)
@@ -137,7 +154,7 @@ def _below(path: Path, staging: Path) -> Iterator[FeedbackSource]:
 def _plain_name(path: Path) -> str | None:
     """The file's name unpacked; None where it is no feedback file."""
     name = path.stem if path.suffix in _PACKED else path.name
-    return name if name.endswith(_ENDINGS) else None
+    return name if name.lower().endswith(ENDINGS) else None
 
 
 def _is_dump(folder: Path) -> bool:
@@ -148,22 +165,35 @@ def _is_dump(folder: Path) -> bool:
 def _unpacked(archive: Path, staging: Path) -> FeedbackSource:
     stem = archive_stem(archive)
     assert stem is not None
-    target = staging / f"{stem}-{_mark(archive)}"
+    target = staging / _mark(archive) / "unpacked"
     if not target.exists():
         extract(archive, target)
-    return _dump(target, stem)
+    users = sorted(target.rglob(USER), key=lambda path: (len(path.parts), path))
+    return _export(users[0].parent, stem, staging) if users else _dump(target, stem, staging)
 
 
-def _dump(folder: Path, name: str) -> FeedbackSource:
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name.endswith(_ENDINGS))
+def _export(folder: Path, name: str, staging: Path) -> FeedbackSource:
+    """What a user said, by their export, which leaves the file out where there is nothing."""
+    files = [path for path in (folder / "feedback.jsonl",) if path.is_file()]
+    for path in files:
+        check_file(path)
+    user = user_of(folder)
+    return FeedbackSource(_source_id(files, user), shown(name), folder, tuple(files), None, staging, user)
+
+
+def _dump(folder: Path, name: str, staging: Path) -> FeedbackSource:
+    below = (path for path in folder.rglob("*") if path.is_file() and path.name.lower().endswith(ENDINGS))
+    # What macOS packs beside the data is none.
+    files = sorted(path for path in below if not path.name.startswith((".", "_")) and "__MACOSX" not in path.parts)
     if not files:
         raise InputError(folder, "a feedback dump (lbdump/feedback/…/data.json)", "no data file")
-    return FeedbackSource(_source_id(files), name, folder, tuple(files), _time_of(folder, name))
+    return FeedbackSource(_source_id(files), shown(name), folder, tuple(files), _time_of(folder, name), staging)
 
 
 def _time_of(folder: Path, name: str) -> datetime:
     """When a dump was made: by its TIMESTAMP, else by its name."""
-    marks = sorted(folder.rglob("TIMESTAMP"), key=lambda path: (len(path.parts), path))
+    found = [path for path in folder.rglob("TIMESTAMP") if path.is_file()]
+    marks = sorted(found, key=lambda path: (len(path.parts), path))
     text = marks[0].read_text(encoding="utf-8", errors="replace").strip() if marks else ""
     named = _DUMP_NAME.search(name)
     try:
@@ -171,62 +201,45 @@ def _time_of(folder: Path, name: str) -> datetime:
     except ValueError:
         where = marks[0] if marks else folder
         raise InputError(where, "a dump's time such as 2021-08-07 00:00:00", repr(text[:60])) from None
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    try:
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except OverflowError:  # by its zone it is before the year 1 or after 9999
+        return time.replace(tzinfo=UTC)
 
 
 def _single(path: Path, staging: Path) -> FeedbackSource:
     name = _plain_name(path)
     if name is None:
-        raise InputError(path, f"a feedback file ({', '.join(_ENDINGS)}, packed or not) or a dump", "another file")
+        raise InputError(path, f"a feedback file ({', '.join(ENDINGS)}, packed or not) or a dump", "another file")
     plain = path
     if path.suffix in _PACKED:
         plain = staging / f"feedback-{_mark(path)}" / name
         if not plain.exists():
             _unpack(path, plain)
-    _check(plain, path)
-    return FeedbackSource(_source_id([plain]), path.name, plain.parent, (plain,), None)
+    check_file(plain, path)
+    return FeedbackSource(_source_id([plain]), shown(path.name), plain.parent, (plain,), None, staging)
 
 
 def _mark(path: Path) -> str:
     """Another one for a changed file under the same name."""
     state = path.stat()
-    return hashlib.sha256(f"{path}\n{state.st_size}\n{state.st_mtime_ns}".encode()).hexdigest()[:12]
+    return hashlib.sha256(f"{shown(path)}\n{state.st_size}\n{state.st_mtime_ns}".encode()).hexdigest()[:12]
 
 
 def _unpack(path: Path, plain: Path) -> None:
     plain.parent.mkdir(parents=True, exist_ok=True)
     unfinished = plain.with_name(f"{plain.name}.unfinished")
+    opener = gzip.open if path.suffix == ".gz" else zstandard.open
     try:
-        with path.open("rb") as packed, unfinished.open("wb") as out:
-            if path.suffix == ".gz":
-                with gzip.open(packed) as stream:
-                    shutil.copyfileobj(stream, out, _CHUNK)
-            else:
-                zstandard.ZstdDecompressor().copy_stream(packed, out)
-    except (EOFError, zlib.error, gzip.BadGzipFile, zstandard.ZstdError) as error:
+        with opener(path, "rb") as packed, unfinished.open("wb") as out:
+            Room(path, plain.parent).copy(cast(IO[bytes], packed), out)
+    except DAMAGED as error:
         raise InputError(path, "a complete packed file", f"{type(error).__name__}: {error}") from error
     unfinished.rename(plain)
 
 
-def _check(plain: Path, shown: Path) -> None:
-    """Refuse a file that has lines, none of them a JSON object. A file without lines says nothing, which is fine."""
-    first = None
-    with plain.open(encoding="utf-8", errors="replace") as lines:
-        for line in lines:
-            if not line.strip():
-                continue
-            first = first or line
-            try:
-                if isinstance(json.loads(line), dict):
-                    return
-            except ValueError:
-                continue
-    if first is not None:
-        raise InputError(shown, "a JSON object on each line", f"none; the first line is {first[:60]!r}")
-
-
-def _source_id(files: Sequence[Path]) -> str:
-    digest = hashlib.sha256()
+def _source_id(files: Sequence[Path], user: str | None = None) -> str:
+    digest = hashlib.sha256((user or "").encode())
     for path in files:
         with path.open("rb") as stream:
             while chunk := stream.read(_CHUNK):

@@ -1,4 +1,4 @@
-"""ListenBrainz dumps: found, checked before any table is touched, and read into one set of columns.
+"""ListenBrainz dumps and users' exports: found, checked before any table is touched, and read into one set of columns.
 
 What metabrainz/listenbrainz-server writes: `listenbrainz-spark-dump-ID-YYYYMMDD-HHMMSS-{full,incremental}.tar` with
 N.parquet files, and `listenbrainz-listens-dump-ID-...-{full,incremental}.tar.{zst,xz}` with listens/YYYY/M.listens,
@@ -11,25 +11,27 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
-from pyspark.sql import Column, DataFrame, SparkSession
-from pyspark.sql import functions as F
+from pyspark.sql import DataFrame, SparkSession
 
 from musicrec.errors import InputError
-from musicrec.io import listenbrainz_json, listenbrainz_parquet
-from musicrec.io.archives import archive_stem, extract
-from musicrec.io.listenbrainz_parquet import CURRENT, OLDER, midnight
+from musicrec.io import json_lines, listenbrainz_json, listenbrainz_parquet
+from musicrec.io.archives import ARCHIVES, archive_stem, extract
+from musicrec.io.dump_files import data_files, is_data_file, is_dump, is_json, others_below, places_of
+from musicrec.io.listenbrainz_parquet import CURRENT
+from musicrec.io.local_files import SourceFiles, shown
 
 JSON = "json"
-_MARKERS = ("END_TIMESTAMP", "TIMESTAMP", "START_TIMESTAMP", "SCHEMA_SEQUENCE")
 # The other archives that the service puts beside those of the listens.
 _NOT_LISTENS = re.compile(r"listenbrainz-(public|private|statistics|feedback|sample)\b")
 _NAME_TIME = re.compile(r"-(\d{8})-(\d{6})(?:-|$)")
 _HASHED_WHOLE_BYTES = 64 << 20
+# An archive in an archive is unpacked, one in that is not: some archives hold themselves.
+_DEPTH = 2
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,10 @@ class Dump:
     name : of its folder or archive.
     format : `parquet`, `parquet-older` or `json`.
     kind : `full` or `incremental`.
-    started_at, ended_at : the period it covers, UTC.
+    started_at, ended_at : the period it covers, UTC, as it says itself; None where it does not.
     files : its data files in order.
+    staging : folder for what has to be read in place of a file.
+    user : whose listens they are where a line does not say; only of a user's export.
     """
 
     source_id: str
@@ -52,34 +56,46 @@ class Dump:
     format: str
     kind: str
     started_at: datetime | None
-    ended_at: datetime
+    ended_at: datetime | None
     folder: Path
     files: tuple[Path, ...]
+    staging: Path
+    user: str | None = None
 
 
 def find_dumps(sources: Sequence[str], staging: Path) -> list[Dump]:
-    """The dumps of `sources`, each once, in order of their end.
+    """The dumps of `sources`, each once, in order of their end; those that say none come last.
 
     Parameters
     ----------
-    sources : dump folders, archives, or folders that hold several of either.
+    sources : dump folders, archives, single files, or folders that hold several of either.
     staging : archives are unpacked here; one that was unpacked before is not unpacked again.
 
     Raises
     ------
-    InputError : a path is missing, holds no dump, an archive is damaged or unsafe, or a timestamp is no date.
+    InputError : a path is missing, holds no dump, an archive is damaged or unsafe, a timestamp is no date, or a file
+        cannot be read.
     """
     found: dict[str, Dump] = {}
     for source in sources:
         path = Path(source).absolute()
         if not path.exists():
             raise InputError(source, "a dump folder or archive", "no such file or folder")
-        dumps = [_describe(folder, name) for folder, name in _folders(path, staging.absolute())]
+        try:
+            dumps = list(_below(path, staging.absolute()))
+        except OSError as error:
+            raise InputError(shown(error.filename or path), "a file that can be read", str(error.strerror)) from error
         if not dumps:
             raise InputError(source, "a dump (parquet or .listens files, or archives of them)", "none")
         for dump in dumps:
             found.setdefault(dump.source_id, dump)
-    return sorted(found.values(), key=lambda d: (d.ended_at, d.kind != "full", d.source_id))
+    return in_order(found.values())
+
+
+def in_order(dumps: Iterable[Dump]) -> list[Dump]:
+    """By their end, where they say one, a full dump before the increments."""
+    never = datetime.max.replace(tzinfo=UTC)
+    return sorted(dumps, key=lambda dump: (dump.ended_at or never, dump.kind != "full", dump.source_id))
 
 
 def check_dumps(dumps: Sequence[Dump]) -> dict[str, int]:
@@ -94,7 +110,7 @@ def check_dumps(dumps: Sequence[Dump]) -> dict[str, int]:
         if not dump.files:
             raise InputError(dump.folder, "parquet or .listens files", "none")
         if dump.format == JSON:
-            filled = [listenbrainz_json.check_file(path) for path in dump.files]
+            filled = [json_lines.check_file(path) for path in dump.files]
             is_empty = not any(filled)
         else:
             rows[dump.source_id] = sum(listenbrainz_parquet.check_file(path, dump.format) for path in dump.files)
@@ -105,100 +121,88 @@ def check_dumps(dumps: Sequence[Dump]) -> dict[str, int]:
 
 
 def count_rows(spark: SparkSession, dump: Dump) -> int:
-    """The dump's rows by another way than `read_dump`: from the parquet footers, or the lines that are not blank."""
+    """The dump's rows by another way than `read_dump`: from the parquet footers, or the records of JSON."""
     if dump.format == JSON:
-        return listenbrainz_json.read_lines(spark, dump.files).count()
+        return json_lines.read_records(spark, readable_files(dump)).count()
     return sum(listenbrainz_parquet.check_file(path, dump.format) for path in dump.files)
 
 
 def read_dump(spark: SparkSession, dump: Dump) -> DataFrame:
     """The dump's rows as `musicrec.transforms.listens.RAW_COLUMNS`; `file` is relative to the dump's folder."""
-
-    def label(url: Column) -> Column:
-        folder = dump.folder.as_posix()
-        path = F.url_decode(F.replace(url, F.lit("+"), F.lit("%2B")))
-        within = F.regexp_replace(path, rf"^.*?\Q{folder}\E/", "")
-        # Where nothing is escaped: cut off without a pattern, which would cost more than all else of a row.
-        start = F.instr(url, f"{folder}/")
-        is_plain = (start > 0) & ~F.contains(url, F.lit("%"))
-        return F.when(is_plain, F.substr(url, start + F.lit(len(folder) + 1))).otherwise(within)
-
-    readers = {
-        CURRENT: listenbrainz_parquet.read_current,
-        OLDER: listenbrainz_parquet.read_older,
-        JSON: listenbrainz_json.read_json,
-    }
-    return readers[dump.format](spark, dump.files, label)
+    if dump.format == JSON:
+        return listenbrainz_json.read_json(spark, readable_files(dump), dump.user)
+    reader = listenbrainz_parquet.read_current if dump.format == CURRENT else listenbrainz_parquet.read_older
+    return reader(spark, dump.files, readable_files(dump))
 
 
-def _folders(path: Path, staging: Path) -> Iterator[tuple[Path, str]]:
+def readable_files(dump: Dump) -> SourceFiles:
+    """The dump's files as Spark is given them; a JSON document over many lines as a copy with a record on each.
+
+    Raises
+    ------
+    InputError : a document is too large, or a file's name needs a link that cannot be made.
+    """
+    staging = dump.staging / f"readable-{dump.source_id}"
+    copies = json_lines.stage_documents(dump.files, staging / "lines") if dump.format == JSON else {}
+    return SourceFiles(dump.folder, dump.files, staging, copies)
+
+
+def _below(path: Path, staging: Path) -> Iterator[Dump]:
+    if path.is_file() and archive_stem(path) is None and is_data_file(path):
+        yield _describe(path.parent, path.name, [path], staging, is_alone=True)
+        return
+    for folder, name in _folders(path, staging):
+        for files in data_files(folder) or [[]]:
+            yield _describe(folder, name, files, staging)
+
+
+def _folders(path: Path, staging: Path, depth: int = 0) -> Iterator[tuple[Path, str]]:
     """The dump folders at or below `path` with their names; archives are unpacked."""
     if path.is_file():
-        yield from _unpacked(path, staging)
-    elif _is_dump(path):
+        yield from _unpacked(path, staging, depth)
+        return
+    if is_dump(path):
         yield path, path.name
-    else:
-        for child in sorted(path.iterdir()):
-            is_archive = child.is_file() and archive_stem(child) and not _NOT_LISTENS.match(child.name)
-            if not child.name.startswith(".") and (child.is_dir() or is_archive):
-                yield from _folders(child, staging)
+    for child in others_below(path):
+        is_archive = child.is_file() and archive_stem(child) and not _NOT_LISTENS.match(child.name)
+        if child.is_dir() or is_archive:
+            yield from _folders(child, staging, depth)
 
 
-def _unpacked(archive: Path, staging: Path) -> Iterator[tuple[Path, str]]:
+def _unpacked(archive: Path, staging: Path, depth: int) -> Iterator[tuple[Path, str]]:
     stem = archive_stem(archive)
     if stem is None:
-        raise InputError(archive, "a dump folder or an archive (.tar, .tar.gz, .tar.xz, .tar.zst)", "another file")
+        raise InputError(archive, f"a dump folder, file or archive ({', '.join(ARCHIVES)})", "another file")
+    if depth == _DEPTH:
+        raise InputError(archive, f"archives in at most {_DEPTH} others", "more")
     # A changed archive under the same name is unpacked anew.
     state = archive.stat()
-    mark = hashlib.sha256(f"{archive}\n{state.st_size}\n{state.st_mtime_ns}".encode()).hexdigest()[:12]
-    target = staging / f"{stem}-{mark}"
+    mark = hashlib.sha256(f"{shown(archive)}\n{state.st_size}\n{state.st_mtime_ns}".encode()).hexdigest()[:12]
+    target = staging / mark / "unpacked"
     if not target.exists():
         extract(archive, target)
-    for folder, name in _folders(target, staging):
+    for folder, name in _folders(target, staging, depth + 1):
         yield folder, stem if folder == target else name
 
 
-def _is_dump(folder: Path) -> bool:
-    names = [child.name for child in folder.iterdir()]
-    has_files = any(name.endswith((".parquet", ".listens")) for name in names)
-    has_json_tree = any(name == "listens" or re.fullmatch(r"\d{4}", name) for name in names)
-    return has_files or any(name in _MARKERS for name in names) or (has_json_tree and bool(_data_files(folder)))
+def _describe(folder: Path, name: str, files: list[Path], staging: Path, is_alone: bool = False) -> Dump:
+    form = JSON if files and is_json(files[0]) else listenbrainz_parquet.layout(files[0]) if files else CURRENT
+    user = listenbrainz_json.user_of(folder) if form == JSON else None
 
+    def marked(marker: str) -> datetime | None:
+        # Of what else lies in the folder of a single file nothing is known.
+        return None if is_alone else _marked_time(folder, marker)
 
-def _data_files(folder: Path) -> list[Path]:
-    parquet = [path for path in folder.glob("*.parquet") if not path.name.startswith((".", "_"))]
-    lines = [path for path in folder.rglob("*.listens") if not path.name.startswith((".", "_"))]
-    return sorted(parquet or lines, key=lambda path: _by_number(path.relative_to(folder)))
-
-
-def _by_number(path: Path) -> tuple[tuple[int, str], ...]:
-    """2.parquet before 10.parquet."""
-    return tuple((int(m[0]) if (m := re.match(r"\d+", part)) else -1, part) for part in path.parts)
-
-
-def _describe(folder: Path, name: str) -> Dump:
-    files = _data_files(folder)
-    form = (
-        JSON if files and files[0].suffix == ".listens" else listenbrainz_parquet.layout(files[0]) if files else CURRENT
-    )
-    started_at = _marked_time(folder, "START_TIMESTAMP")
-    ended_at = _marked_time(folder, "END_TIMESTAMP") or _marked_time(folder, "TIMESTAMP") or _named_time(name)
-    if ended_at is None:
-        if not files:
-            raise InputError(folder, "parquet or .listens files", "none")
-        last = listenbrainz_json.newest(files) if form == JSON else listenbrainz_parquet.newest(files, form)
-        ended_at = midnight(last + timedelta(days=1))
+    started_at = marked("START_TIMESTAMP")
+    ended_at = marked("END_TIMESTAMP") or marked("TIMESTAMP") or _named_time(name)
     kind = "incremental" if "incremental" in name else "full"
-    source_id = _source_id(folder, files, form, ended_at)
-    return Dump(source_id, name, form, kind, started_at, ended_at, folder, tuple(files))
+    source_id = _source_id(folder, files, form, ended_at, user)
+    return Dump(source_id, shown(name), form, kind, started_at, ended_at, folder, tuple(files), staging, user)
 
 
 def _marked_time(folder: Path, marker: str) -> datetime | None:
-    """The time that the file `marker` holds: the one at the root, else the first below, else beside `listens`."""
-    places = sorted(folder.rglob(marker), key=lambda path: (len(path.parts), path))
-    beside = folder.parent / marker
-    if not places and folder.name == "listens" and beside.is_file():
-        places = [beside]
+    """The time that the dump's file `marker` holds."""
+    places = places_of(marker, folder)
     if not places:
         return None
     text = places[0].read_text(encoding="utf-8", errors="replace").strip()
@@ -206,7 +210,10 @@ def _marked_time(folder: Path, marker: str) -> datetime | None:
         time = datetime.fromisoformat(text)
     except ValueError as error:
         raise InputError(places[0], "a time such as 2021-08-07 00:00:00.000000", repr(text[:60])) from error
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    try:
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except OverflowError:  # by its zone it is before the year 1 or after 9999
+        return time.replace(tzinfo=UTC)
 
 
 def _named_time(name: str) -> datetime | None:
@@ -219,9 +226,10 @@ def _named_time(name: str) -> datetime | None:
         raise InputError(name, "a name with a time such as 20210807-000000", "-".join(found.groups())) from error
 
 
-def _source_id(folder: Path, files: Sequence[Path], form: str, ended_at: datetime) -> str:
+def _source_id(folder: Path, files: Sequence[Path], form: str, ended_at: datetime | None, user: str | None) -> str:
     sizes = [(path.relative_to(folder).as_posix(), path.stat().st_size) for path in files]
-    digest = hashlib.sha256(json.dumps([form, ended_at.isoformat(), sizes]).encode())
+    facts = [form, ended_at.isoformat() if ended_at else None, sizes, *([user] if user else [])]
+    digest = hashlib.sha256(json.dumps(facts).encode())
     if sum(size for _, size in sizes) <= _HASHED_WHOLE_BYTES:
         for path in files:
             digest.update(path.read_bytes())

@@ -1,95 +1,95 @@
-"""The public JSON-lines dump of ListenBrainz: `*.listens` files, a listen a line.
+"""Listens as JSON: the public dump of ListenBrainz (`*.listens`) and what it exports for one of its users.
 
 The lines are what `Listen.to_json` of metabrainz/listenbrainz-server writes: user_id, user_name, timestamp (seconds),
-track_metadata, recording_msid. Clients fill track_metadata.additional_info as they like, so nothing there is trusted.
+track_metadata, recording_msid. A user's export (listenbrainz/background/export.py) is a zip of listens/YYYY/M.jsonl
+beside user.json, which says whose listens they are; its lines have listened_at, and the msid in track_metadata.
+Clients fill track_metadata.additional_info as they like, so nothing there is trusted.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, date, datetime
 from pathlib import Path
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from musicrec.errors import InputError
+from musicrec.io.json_lines import as_object, read_records
+from musicrec.io.local_files import SourceFiles
+from musicrec.transforms.ids import listener_column, mbid_column, mbids_column, msid_column
 from musicrec.transforms.listens import RAW_COLUMNS
+from musicrec.transforms.times import instant_of, stamp_of
 
 # All leaves are text: from_json keeps a number or an object as its text, and clients send either.
 _SCHEMA = """
     user_id string, user_name string, timestamp string, listened_at string, recording_msid string,
     track_metadata struct<
-        artist_name: string, track_name: string, release_name: string,
+        artist_name: string, track_name: string, release_name: string, recording_msid: string,
         additional_info: struct<
             recording_msid: string, recording_mbid: string, release_mbid: string, artist_mbids: string,
             duration_ms: string, duration: string>,
         mbid_mapping: struct<recording_mbid: string, release_mbid: string, artist_mbids: string>>,
     unreadable string
 """
-_YEAR_9999 = 253_402_300_799  # in seconds; a time beyond it is no time in seconds
+# Whose listens an export holds, and its files that hold none.
+USER = "user.json"
+OTHERS = (USER, "feedback.jsonl", "pinned_recording.jsonl")
 _LONGEST_MS = 10**15
 
 
-def check_file(path: Path) -> bool:
-    """Whether the file holds a listen that can be parsed; False for a file without any line.
+def read_json(spark: SparkSession, files: SourceFiles, user: str | None) -> DataFrame:
+    """The records as `RAW_COLUMNS`.
 
-    Raises
-    ------
-    InputError : there are lines, and not one of them is a JSON object.
+    A user_name stands in for a missing user_id, `user` for both, listened_at for timestamp; MBIDs come from the
+    client's additional_info, where that has any, else from mbid_mapping; the duration from duration_ms, else from
+    duration in seconds.
     """
-    first = None
-    for line, parsed in _lines(path):
-        if parsed is not None:
-            return True
-        first = first or line
-    if first is None:
-        return False
-    raise InputError(path, "a JSON object on each line", f"none; the first line is {first[:60]!r}")
-
-
-def newest(paths: Sequence[Path]) -> date:
-    """The day (UTC) of the newest listen; reads every line."""
-    times = [time for path in paths for _, parsed in _lines(path) if parsed and (time := _seconds(parsed)) is not None]
-    if not times:
-        raise InputError(paths[0].parent, "at least one listen with a time", "none")
-    return datetime.fromtimestamp(max(times), UTC).date()
-
-
-def read_json(spark: SparkSession, files: Sequence[Path], label: Callable[[Column], Column]) -> DataFrame:
-    """The lines as `RAW_COLUMNS`, blank ones left out. `label` makes the `file` column of a file's URL.
-
-    A user_name stands in for a missing user_id, listened_at for timestamp; MBIDs come from the client's
-    additional_info, else from mbid_mapping; the duration from duration_ms, else from duration in seconds.
-    """
-    lines = read_lines(spark, files).withColumn("file", label(F.col("url")))
-    options = {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": "unreadable"}
-    return lines.withColumn("j", F.from_json("value", _SCHEMA, options)).select(
-        [value.cast(RAW_COLUMNS[name]).alias(name) for name, value in _columns().items()]
+    # Single quotes are no JSON: two objects in them could not be told apart from one.
+    options = {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": "unreadable", "allowSingleQuotes": "false"}
+    records = read_records(spark, files)
+    return records.withColumn("j", F.from_json("value", _SCHEMA, options)).select(
+        [value.cast(RAW_COLUMNS[name]).alias(name) for name, value in _columns(user).items()]
     )
 
 
-def read_lines(spark: SparkSession, files: Sequence[Path]) -> DataFrame:
-    """`value` = each line that is not blank, `url` = its file."""
-    lines = spark.read.text([f"file://{path}" for path in files])
-    return lines.select("value", F.col("_metadata.file_path").alias("url")).where(F.trim("value") != "")
+def user_of(folder: Path) -> str | None:
+    """Whose listens an export holds, by user.json in its folder or in the one above; None where there is none.
+
+    Raises
+    ------
+    InputError : it says neither a user_id nor a username.
+    """
+    for path in (folder / USER, folder.parent / USER):
+        if path.is_file():
+            found = as_object(path.read_text(encoding="utf-8-sig", errors="replace")) or {}
+            names = [str(found[key]).strip() for key in ("user_id", "username") if found.get(key) is not None]
+            if not any(names):
+                raise InputError(path, "a JSON object with user_id or username", "neither")
+            return next(filter(None, names))
+    return None
 
 
-def _columns() -> dict[str, Column]:
+def _columns(user: str | None) -> dict[str, Column]:
     track, info, mapping = "j.track_metadata", "j.track_metadata.additional_info", "j.track_metadata.mbid_mapping"
+    given = (info, mapping)
+    times = ("j.timestamp", "j.listened_at")
+    at = F.coalesce(*[instant_of(F.col(name)) for name in times])
+    msids = [msid_column(F.col(f"{where}.recording_msid")) for where in ("j", track, info)]
     return {
-        "user_id": F.coalesce(_filled("j.user_id"), _filled("j.user_name")),
-        "listened_at": F.coalesce(_instant("j.timestamp"), _instant("j.listened_at")),
-        "recording_msid": F.coalesce(_filled("j.recording_msid"), _filled(f"{info}.recording_msid")),
+        # A listener may be called "null"; an id is not.
+        "user_id": F.coalesce(listener_column(F.col("j.user_id")), _filled("j.user_name"), F.lit(user)),
+        "listened_at": at,
+        "stamp": F.when(at.isNull(), F.coalesce(*[stamp_of(F.col(name)) for name in times])),
+        "recording_msid": F.coalesce(*msids),
         "artist_name": F.col(f"{track}.artist_name"),
         "recording_name": F.col(f"{track}.track_name"),
         "release_name": F.col(f"{track}.release_name"),
-        "recording_mbid": F.coalesce(_filled(f"{info}.recording_mbid"), _filled(f"{mapping}.recording_mbid")),
-        "release_mbid": F.coalesce(_filled(f"{info}.release_mbid"), _filled(f"{mapping}.release_mbid")),
-        "artist_mbids": F.coalesce(_list(f"{info}.artist_mbids"), _list(f"{mapping}.artist_mbids")),
+        "recording_mbid": F.coalesce(*[mbid_column(F.col(f"{where}.recording_mbid")) for where in given]),
+        "release_mbid": F.coalesce(*[mbid_column(F.col(f"{where}.release_mbid"), "release") for where in given]),
+        "artist_mbids": F.coalesce(*[mbids_column(F.col(f"{where}.artist_mbids")) for where in given]),
         "duration_ms": F.coalesce(_milliseconds(f"{info}.duration_ms", 1), _milliseconds(f"{info}.duration", 1000)),
         "malformed": F.col("j").isNull() | (F.col("j.unreadable").isNotNull() & F.col(track).isNull()),
+        "undecoded": F.col("undecoded"),
         "file": F.col("file"),
         "row": F.col("value"),
     }
@@ -99,43 +99,6 @@ def _filled(name: str) -> Column:
     return F.when(F.trim(name) != "", F.trim(name))
 
 
-def _instant(name: str) -> Column:
-    """Seconds since 1970, as a number or its text; else a date and time in UTC."""
-    seconds = F.col(name).try_cast("double")
-    is_time = seconds.between(-_YEAR_9999, _YEAR_9999)
-    return F.coalesce(
-        F.timestamp_seconds(F.when(is_time, F.floor(seconds))),
-        F.when(seconds.isNull(), F.try_to_timestamp(F.col(name))),
-    )
-
-
 def _milliseconds(name: str, factor: int) -> Column:
     value = F.col(name).try_cast("double") * factor
     return F.when(value.between(-_LONGEST_MS, _LONGEST_MS), F.round(value)).cast("bigint")
-
-
-def _list(name: str) -> Column:
-    """A JSON list of text, or one text with commas; null where empty."""
-    parsed = F.when(F.col(name).startswith("["), F.from_json(name, "array<string>"))
-    plain = F.when(~F.col(name).startswith("["), F.split(F.col(name), r"\s*,\s*"))
-    values = F.filter(F.coalesce(parsed, plain), lambda x: x != "")
-    return F.when(F.size(values) > 0, values)
-
-
-def _lines(path: Path) -> Iterator[tuple[str, dict[str, object] | None]]:
-    with path.open(encoding="utf-8", errors="replace") as file:
-        for line in file:
-            if line.strip():
-                try:
-                    parsed = json.loads(line)
-                except ValueError:
-                    parsed = None
-                yield line, parsed if isinstance(parsed, dict) else None
-
-
-def _seconds(listen: dict[str, object]) -> float | None:
-    try:
-        seconds = float(str(listen.get("timestamp") or listen.get("listened_at")))
-    except ValueError:
-        return None
-    return seconds if abs(seconds) <= _YEAR_9999 else None

@@ -5,22 +5,29 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
 
 from pyspark.sql import Row as SqlRow
 from pyspark.sql import functions as F
 
+from musicrec.errors import InputError
+from musicrec.io.listen_span import believed_span
 from musicrec.io.runs import Run, Stage, git_commit, package_versions
 from musicrec.io.tables import Lakehouse
 from musicrec.schemas import TABLES
+from musicrec.transforms.listen_days import as_of
+from musicrec.transforms.listens import ListenRules
 
-OK, UP_TO_DATE, FAILED = "ok", "up to date", "failed"
+# How a job ended. One that is up to date has no row: that of its last run stands.
+OK, UP_TO_DATE = "ok", "up to date"
+# There was too little to work on; bad input, nothing was changed; anything else.
+SKIPPED, REFUSED, FAILED = "skipped", "refused", "failed"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended."""
+    """How a job ended; `error` is why it was skipped, refused or failed."""
 
     status: str
     started_at: datetime
@@ -38,34 +45,49 @@ def record(run: Run, settings: Mapping[str, Any], outcome: Outcome) -> None:
         run.metric("rows_out", outcome.stage.rows_out)
     read, written = _data_tables(lake.versions_read), _data_tables(lake.versions_written)
     run.write_metrics()
+    who = {"run_id": run.run_id, "job": run.job, "as_of": run.as_of, "seed": run.seed}
+    lake.append_rows("ops.runs", [run_row(who, settings, outcome, read, written)])
+
+
+def run_row(
+    who: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    outcome: Outcome,
+    read: Mapping[str, int],
+    written: Mapping[str, int],
+) -> tuple[Any, ...]:
+    """A row of ops.runs.
+
+    Parameters
+    ----------
+    who : run_id, job, as_of and seed.
+    read, written : table name → Delta version.
+    """
     values = {
-        "run_id": run.run_id,
-        "job": run.job,
+        **who,
         "status": outcome.status,
         "started_at": outcome.started_at,
         "ended_at": outcome.ended_at,
-        "as_of": run.as_of,
-        "seed": run.seed,
         "config": json.dumps(settings, sort_keys=True),
         "git_commit": git_commit(),
         "packages": package_versions(),
-        "tables_read": read,
-        "tables_written": written,
+        "tables_read": dict(read),
+        "tables_written": dict(written),
         "rows_in": outcome.stage.rows_in if outcome.stage else None,
         "rows_out": outcome.stage.rows_out if outcome.stage else None,
         "error": outcome.error,
     }
-    lake.append_rows("ops.runs", [tuple(values[name] for name in TABLES["ops.runs"].columns)])
+    return tuple(values[name] for name in TABLES["ops.runs"].columns)
 
 
 def is_up_to_date(run: Run, settings: Mapping[str, Any]) -> Stage | None:
     """The job's last stage, if running it again could change nothing.
 
-    So it is when its last success had the same settings, as_of, seed, packages and code, and since then no table that
-    it only reads was written, nor one that it alone writes.
+    So it is when the last time that it ended well, or was skipped, it had the same settings, as_of, seed, packages and
+    code, and since then no table that it only reads was written, nor one that it alone writes.
     """
     lake = run.lakehouse
-    last = last_success(lake, run.job)
+    last = _last(lake, run.job, OK, SKIPPED)
     if last is None:
         return None
     same_settings = (
@@ -78,35 +100,53 @@ def is_up_to_date(run: Run, settings: Mapping[str, Any]) -> Stage | None:
     expected |= {name: last.tables_written[name] for name in own}
     if not same_settings or any(lake.version(name) != version for name, version in expected.items()):
         return None
-    return Stage(last.rows_in or 0, last.rows_out or 0, f"up to date since {last.run_id}")
+    is_skipped = last.status == SKIPPED
+    note = f"{last.error}; as in {last.run_id}" if is_skipped else f"up to date since {last.run_id}"
+    return Stage(last.rows_in or 0, last.rows_out or 0, note, is_skipped)
 
 
 def last_success(lake: Lakehouse, job: str) -> SqlRow | None:
     """The row of ops.runs of the last time that the job ended well."""
+    return _last(lake, job, OK)
+
+
+def was_skipped(lake: Lakehouse, job: str) -> bool:
+    """Whether the job's last run, however it ended, was skipped."""
+    last = _last(lake, job)
+    return last is not None and last.status == SKIPPED
+
+
+def _last(lake: Lakehouse, job: str, *statuses: str) -> SqlRow | None:
+    """The job's last row of ops.runs, or the last with one of these statuses."""
     if not lake.exists("ops.runs"):
         return None
-    succeeded = lake.read("ops.runs").where((F.col("job") == job) & (F.col("status") == OK))
-    rows = succeeded.orderBy(F.col("started_at").desc(), "run_id").limit(1).collect()
-    return rows[0] if rows else None
+    rows = lake.read("ops.runs").where(F.col("job") == job)
+    rows = rows.where(F.col("status").isin(*statuses)) if statuses else rows
+    found = rows.orderBy(F.col("started_at").desc(), "run_id").limit(1).collect()
+    return found[0] if found else None
 
 
-def newest_day(lakehouse: Lakehouse) -> date:
-    """The day after everything taken in: the first midnight (UTC) after the newest dump's end and newest listen.
+def newest_day(lakehouse: Lakehouse, rules: ListenRules) -> date:
+    """The end of the last complete day of what was taken in, by the newest dump's end and the newest listen.
+
+    A dump ends at the latest when it was taken in, whatever it says; `musicrec.transforms.listen_days.as_of` has the
+    rule. By the data and not by today's clock, so that the same data gives the same day next week.
 
     Raises
     ------
     TableMissingError : nothing was taken in.
+    InputError : no listen was.
     """
-    listens = lakehouse.read("bronze.listens").agg(F.max("listened_at").cast("double")).collect()[0][0]
-    seconds = [listens]
+    span = believed_span(lakehouse.read("bronze.listens", is_input=False))
+    if span is None:
+        where = f"table bronze.listens at {lakehouse.location('bronze.listens')}"
+        raise InputError(where, "at least one listen", "none (bronze.quarantine says why)")
+    ended_at = None
     if lakehouse.exists("ops.sources"):
-        dumps = lakehouse.read("ops.sources").where("kind IN ('full', 'incremental')")
-        ended = dumps.agg(F.max("ended_at").cast("double")).collect()[0][0]
-        # A dump that ends at midnight covers the day before; a listen at midnight belongs to the day that it starts.
-        seconds = [listens + 1e-6, ended or 0.0]
-    newest = datetime.fromtimestamp(max(seconds), UTC)
-    start = newest.replace(hour=0, minute=0, second=0, microsecond=0)
-    return (start if start == newest else start + timedelta(days=1)).date()
+        dumps = lakehouse.read("ops.sources", is_input=False).where("kind IN ('full', 'incremental')")
+        ends = dumps.where("ended_at IS NOT NULL").select(F.unix_micros(F.least("ended_at", "applied_at")).alias("end"))
+        ended_at = ends.agg(F.max("end")).collect()[0][0]
+    return as_of(span, ended_at, rules)
 
 
 def _data_tables(versions: Mapping[str, int]) -> dict[str, int]:

@@ -18,11 +18,15 @@ _RECORDED_PACKAGES = ("musicrec", "pyspark", "delta-spark", "torch", "petastorm"
 
 @dataclass(frozen=True)
 class Stage:
-    """What a pipeline did: rows read, rows written, and whether it had nothing to do."""
+    """What a pipeline did: rows read, rows written, and a few words on it.
+
+    `is_skipped` where there was too little to work on; `note` says what was needed and what there is.
+    """
 
     rows_in: int
     rows_out: int
     note: str = ""
+    is_skipped: bool = False
 
 
 def fates_note(kept: int, duplicate: int, quarantined: int) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Generator, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -182,31 +183,52 @@ def read_row_groups(
     """
     where = Path(files[0]).parent.parent
     try:
-        reader = make_batch_reader(
-            [f"file://{Path(file).absolute()}" for file in files],
-            reader_pool_type="thread",
-            workers_count=workers,
-            shuffle_row_groups=False,
-            convert_early_to_numpy=True,
-            num_epochs=1,
-            cur_shard=shard and shard[0],
-            shard_count=shard and shard[1],
-        )
-        try:
-            for number in range(count):
-                group = next(reader, None)
-                # Where its workers are idle when the last row groups are given out, it may say that it is at its end
-                # with those still under way; asked again it knows better.
-                group = next(reader, None) if group is None else group
-                if group is None:
-                    raise InputError(where, f"{count} row groups", str(number))
-                yield group
-        finally:
-            # Not `with reader:`, whose end prints a line about a cache that is not used here.
-            reader.stop()
-            reader.join()
+        with _as_urls(files) as urls:
+            yield from _row_groups(where, urls, count, workers, shard)
     except (OSError, pa.ArrowException) as error:
         raise InputError(where, "parquet files that can be read", str(error)) from error
+
+
+@contextmanager
+def _as_urls(files: list[str]) -> Iterator[list[str]]:
+    """URLs for petastorm, which takes `#` and `?` in a folder's name for parts of a URL: there by way of a link."""
+    paths = [Path(file).absolute() for file in files]
+    folder = paths[0].parent.parent
+    if not set(str(folder)) & set("#?\n\r\t"):
+        yield [f"file://{path}" for path in paths]
+        return
+    with TemporaryDirectory(prefix="musicrec-") as made:
+        link = Path(made) / "snapshot"
+        link.symlink_to(folder)
+        yield [f"file://{link / path.relative_to(folder)}" for path in paths]
+
+
+def _row_groups(
+    where: Path, urls: list[str], count: int, workers: int, shard: tuple[int, int] | None
+) -> Generator[Any, None, None]:
+    reader = make_batch_reader(
+        urls,
+        reader_pool_type="thread",
+        workers_count=workers,
+        shuffle_row_groups=False,
+        convert_early_to_numpy=True,
+        num_epochs=1,
+        cur_shard=shard and shard[0],
+        shard_count=shard and shard[1],
+    )
+    try:
+        for number in range(count):
+            group = next(reader, None)
+            # Where its workers are idle when the last row groups are given out, it may say that it is at its end
+            # with those still under way; asked again it knows better.
+            group = next(reader, None) if group is None else group
+            if group is None:
+                raise InputError(where, f"{count} row groups", str(number))
+            yield group
+    finally:
+        # Not `with reader:`, whose end prints a line about a cache that is not used here.
+        reader.stop()
+        reader.join()
 
 
 def _taken(values: IntArray, order: npt.NDArray[np.int64]) -> torch.Tensor:

@@ -15,6 +15,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
 
 from musicrec.errors import SchemaError, TableMissingError
+from musicrec.io.local_files import check_root, is_written_by_delta_rs
 from musicrec.schemas import TABLES, Table, conform, same_key
 
 
@@ -30,12 +31,18 @@ class Lakehouse:
     Attributes
     ----------
     versions_read, versions_written : table name → Delta version, since this object was made.
+
+    Raises
+    ------
+    InputError : `root` is a folder that delta-rs, with which apps read, would not find.
     """
 
     def __init__(self, spark: SparkSession, root: str, catalog: str | None = None) -> None:
         self.spark = spark
         self.root = root if "://" in root or root.startswith("dbfs:") else os.path.abspath(root)
         self.catalog = catalog
+        if not catalog:
+            check_root(self.root)
         self.versions_read: dict[str, int] = {}
         self.versions_written: dict[str, int] = {}
         self._versions_before: dict[str, int | None] = {}
@@ -112,15 +119,10 @@ class Lakehouse:
         for place, column in enumerate(table.columns):
             if column in table.key and any(row[place] is None for row in rows):
                 raise SchemaError(f"table {name}: key column {column} is null")
-        if self.catalog or "://" in self.root or self.root.startswith("dbfs:"):
+        if not is_local(self.root, self.catalog):
             return self.append(name, self.spark.createDataFrame(list(rows), table.schema))
         self._remember(name)
-        columns = zip(*rows, strict=True)
-        schema = to_arrow_schema(table.schema)
-        arrays = [pa.array(_for_arrow(values), field.type) for values, field in zip(columns, schema, strict=True)]
-        # Nullable, as Spark makes them.
-        nullable = pa.schema([field.with_nullable(True) for field in schema])
-        write_deltalake(self.location(name), pa.Table.from_arrays(arrays, schema=nullable), mode="append")
+        append_local(self.location(name), name, rows)
         return self._note_written(name)
 
     def append_if_any(self, name: str, df: DataFrame) -> int:
@@ -202,6 +204,22 @@ class Lakehouse:
     def _last_metric(self, name: str, metric: str) -> int:
         row = self._handle(name).history(1).select(F.col("operationMetrics")[metric]).collect()[0]
         return int(row[0])
+
+
+def is_local(root: str, catalog: str | None) -> bool:
+    """Whether tables are folders of this machine, which can be written without Spark."""
+    is_remote = catalog or "://" in root or root.startswith("dbfs:")
+    return not is_remote and is_written_by_delta_rs(root)
+
+
+def append_local(location: str, name: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Add rows to the table `name`, a local folder, which is made where it is missing; no session is needed."""
+    columns = zip(*rows, strict=True)
+    schema = to_arrow_schema(TABLES[name].schema)
+    arrays = [pa.array(_for_arrow(values), field.type) for values, field in zip(columns, schema, strict=True)]
+    # Nullable, as Spark makes them.
+    nullable = pa.schema([field.with_nullable(True) for field in schema])
+    write_deltalake(location, pa.Table.from_arrays(arrays, schema=nullable), mode="append")
 
 
 def _for_arrow(values: Sequence[Any]) -> list[Any]:

@@ -72,7 +72,7 @@ def content_model(interactions: DataFrame, item_vectors: DataFrame) -> Embedding
             cells = (weights[is_known], (items.rows[is_known], places[is_known]))
             sums = csr_matrix(cells, shape=(len(items), len(known))) @ vectors.astype(np.float64)
             lengths = np.linalg.norm(sums, axis=1)
-            kept = lengths > 1e-9
+            kept = lengths > 1e-9 * np.bincount(items.rows[is_known], weights[is_known], len(items))
             unit_sums = np.round(sums[kept] / lengths[kept, None], 6).astype(np.float32)
             starts = np.arange(len(unit_sums) + 1, dtype=np.int64) * unit_sums.shape[1]
             column = write_lists(Ragged(unit_sums.reshape(-1), starts), pa.float32())

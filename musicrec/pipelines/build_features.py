@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pyspark.sql import functions as F
 
+from musicrec.errors import TooLittleError
 from musicrec.io.runs import Run, Stage
 from musicrec.io.scalers import save_scaler
 from musicrec.schemas import AUDIO_FEATURES
@@ -19,7 +20,8 @@ def build_features(run: Run, params: FeatureParams, weights: GroupWeights, files
     """Replace silver.track_features, number its tracks in silver.item_index and keep the scaler in `files`.
 
     A track without audio features stays out and is counted; so is each value that is out of its range, and each column
-    that is the same everywhere and so can tell nothing apart. Without a catalogue the table is empty.
+    that is the same everywhere and so can tell nothing apart. Without a track that stays the table is empty, and the
+    step counts as skipped.
     """
     lake = run.lakehouse
     tracks = lake.read_or_empty("silver.tracks")
@@ -46,6 +48,9 @@ def build_features(run: Run, params: FeatureParams, weights: GroupWeights, files
     written = lake.read("silver.track_features")
     kept, imputed = written.agg(F.count("*"), F.count_if(F.size("imputed") > 0)).collect()[0]
     run.metric("tracks_imputed", imputed)
+    if not kept:
+        why = TooLittleError("table silver.tracks", "a track with audio features", f"{counts['tracks']:,} without")
+        return Stage(counts["tracks"], 0, str(why), is_skipped=True)
     left_out = counts["without_features"]
     return Stage(
         counts["tracks"], kept, f"{kept:,} tracks, {imputed:,} with imputed values, {left_out:,} without features"

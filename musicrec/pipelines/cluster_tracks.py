@@ -16,6 +16,7 @@ from musicrec.models.clusters.assign import assign_clusters
 from musicrec.models.clusters.fit import Clusters, fit_clusters
 from musicrec.models.clusters.names import cluster_names
 from musicrec.models.clusters.params import ClusterParams
+from musicrec.pipelines.content import NO_FEATURES
 from musicrec.pipelines.earlier_models import has_settings
 from musicrec.schemas import TABLES
 
@@ -28,21 +29,20 @@ _GENRES = 5
 def cluster_tracks(run: Run, params: ClusterParams, files: Path) -> Stage:
     """Replace gold.clusters and gold.track_clusters, and draw `files`/clusters/clusters.png.
 
-    A catalogue without features empties the tables. Where an earlier night had the same features and settings, what it
-    found stays.
+    A catalogue without features empties the tables, and the step counts as skipped. Where an earlier night had the same
+    features and settings, what it found stays.
 
     Raises
     ------
-    InputError : no feature is known of all tracks and differs among them.
+    TooLittleError : no feature is known of all tracks and differs among them.
     """
     lake = run.lakehouse
     tracks = lake.read_or_empty("silver.track_features")
     rows_in = tracks.count()
     if not rows_in:
-        run.log.warning("clusters: no track has features")
         for name in ("gold.clusters", "gold.track_clusters"):
             lake.overwrite(name, lake.spark.createDataFrame([], TABLES[name].schema))
-        return Stage(0, 0, "no track has features")
+        return Stage(0, 0, str(NO_FEATURES), is_skipped=True)
     kept = _kept(run, tracks, params)
     if kept:
         return kept

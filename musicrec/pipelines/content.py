@@ -7,39 +7,54 @@ from pathlib import Path
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from musicrec.errors import InputError
+from musicrec.errors import InputError, TooLittleError
 from musicrec.io.runs import Run, Stage
 from musicrec.io.scalers import load_scaler
 from musicrec.models.content import CONTENT, ContentParams, content_model
 from musicrec.models.embedding import EmbeddingModel
 from musicrec.pipelines.build_features import scaler_folder
-from musicrec.pipelines.publish import publish
+from musicrec.pipelines.publish import publish, withdraw
 from musicrec.pipelines.similar import neighbours_that_stay, ranked_entries
 from musicrec.pipelines.training_data import TrainingData, training_data
 from musicrec.ranking.nearest import nearest_items
+from musicrec.schemas import TABLES
 from musicrec.transforms.interactions import InteractionParams, ItemKind
 from musicrec.transforms.track_items import track_items
 
 # Rows of gold.similar_tracks that this job writes and replaces.
 _OWN = f"model = '{CONTENT}'"
 
+NO_FEATURES = TooLittleError("table silver.track_features", "a track with audio features", "none")
+
 
 def train_content(
-    run: Run, item: ItemKind, interaction: InteractionParams, params: ContentParams, refit_days: int, files: Path
+    run: Run,
+    item: ItemKind,
+    interaction: InteractionParams,
+    params: ContentParams,
+    refit_days: int,
+    files: Path,
+    places: int = 20,
 ) -> Stage:
     """Replace the content rows of gold.similar_tracks, and publish the content model's vectors.
 
     A recording that is linked to a track has the neighbours of that track; a track that no one has played has rows
     under its track_id. A neighbour is a recording where one is linked to it, the most played of several; of a song's
-    releases only one is offered. Where recordings are not the items (`recommend.item`) nothing is published.
+    releases only one is offered. Where recordings are not the items (`recommend.item`) nothing is published. Without a
+    track that has features the step counts as skipped, and there are neither rows nor vectors.
 
     Raises
     ------
     InputError : the features' vectors were made with other weights, or of other features than today's.
+    DegenerateModelError : the model's scores cannot tell `places` items apart, though their features can.
     """
     features = run.lakehouse.read_or_empty("silver.track_features")
     if features.isEmpty():
-        return Stage(0, 0, "no track has features")
+        withdraw(run, CONTENT)
+        if not run.lakehouse.read_or_empty("gold.similar_tracks").where(_OWN).isEmpty():
+            none = run.lakehouse.spark.createDataFrame([], TABLES["gold.similar_tracks"].schema)
+            run.lakehouse.overwrite("gold.similar_tracks", none, where=_OWN)
+        return Stage(0, 0, str(NO_FEATURES), is_skipped=True)
     weights = load_scaler(scaler_folder(files)).weights
     if weights != params.weights:
         made = f"those of silver.track_features, {weights} (run build_features)"
@@ -52,7 +67,7 @@ def train_content(
     rows, items = written.agg(F.count("*"), F.count_distinct("item")).collect()[0]
     run.metric("items_with_neighbours", items, model=CONTENT)
     note = f"{items:,} tracks and recordings have neighbours" if stay is None else stay.note
-    published = _publish(run, item, interaction, params)
+    published = _publish(run, item, interaction, params, places)
     return Stage(features.count(), rows + published, f"{note}; {published:,} vectors")
 
 
@@ -70,15 +85,16 @@ def linked_vectors(run: Run, data: TrainingData) -> DataFrame:
     return items.join(links, "item_id", "inner").join(features, "track_id", "inner").select("item_idx", "vector")
 
 
-def _publish(run: Run, item: ItemKind, interaction: InteractionParams, params: ContentParams) -> int:
+def _publish(run: Run, item: ItemKind, interaction: InteractionParams, params: ContentParams, places: int) -> int:
     if item != "recording":
         return 0
     data = training_data(run, item, interaction, read_often=False)
     model = fit_content_model(run, data)
     if model is None:
         run.log.warning("content: no recording is linked to a track with features")
+        withdraw(run, CONTENT)
         return 0
-    vectors = publish(run, model, params, 0, "").rows_out
+    vectors = publish(run, model, params, 0, "", places=places).rows_out
     model.release()
     return vectors
 

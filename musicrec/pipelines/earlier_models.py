@@ -16,8 +16,20 @@ from musicrec.models.embedding import EmbeddingModel, ItemMatrix, collect_items
 from musicrec.pipelines.model_fits import ModelFits, SequenceFit
 from musicrec.transforms.interactions import InteractionParams, ItemKind
 
-_JOBS = {"als": "train_als", "pca": "train_pca", "lstm": "train_sequence", "content": "train_content"}
+_JOBS = {
+    "als": "train_als",
+    "pca": "train_pca",
+    "lstm": "train_sequence",
+    "content": "train_content",
+    "knn": "train_knn",
+    "ranker": "train_ranker",
+}
 _OTHER_JOB = "train_neural"
+
+
+def job_of(model: str) -> str:
+    """The job that trains a model."""
+    return _JOBS.get(model, _OTHER_JOB)
 
 
 def settings_of(item: ItemKind, interaction: InteractionParams, fits: ModelFits) -> dict[str, dict[str, Any]]:
@@ -51,7 +63,7 @@ def published_on(run: Run, day: date, settings: Mapping[str, Mapping[str, Any]])
         name = row.model
         if name not in settings or row.user_vectors_version is None:
             continue
-        if not has_settings(run, row.run_id, _JOBS.get(name, _OTHER_JOB), settings[name]):
+        if not has_settings(run, row.run_id, job_of(name), settings[name]):
             continue
         users = vectors_of(run, name, "models.user_vectors", row.user_vectors_version)
         items = vectors_of(run, name, "models.item_vectors", row.item_vectors_version)

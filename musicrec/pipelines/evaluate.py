@@ -10,19 +10,28 @@ from pathlib import Path
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from musicrec.errors import InputError
+from musicrec.errors import TooLittleError
+from musicrec.evaluation.enough import check_enough
 from musicrec.evaluation.leaks import check_no_leak
 from musicrec.evaluation.splits import relevant_items, split_at, with_candidates
 from musicrec.evaluation.summary import EvaluationParams, summarise
 from musicrec.io.runs import Run, Stage
 from musicrec.models.ranker.params import RankerParams
-from musicrec.pipelines.lists import SecondStage, candidate_lists, filled_list, spread_list, unpersist
+from musicrec.pipelines.lists import (
+    SecondStage,
+    candidate_lists,
+    check_retrievers,
+    filled_list,
+    spread_list,
+    unpersist,
+)
 from musicrec.pipelines.model_fits import ModelFits
 from musicrec.pipelines.models_at import ModelsAt, models_at
 from musicrec.pipelines.ranking import RankerJob, stage_at
 from musicrec.pipelines.settings import PUBLISHED, RANKER, SHELVES, EvaluateParams, RecommendParams, Shelf, ShelfHybrids
 from musicrec.pipelines.training_data import TrainingData, midnight, training_data
 from musicrec.ranking.fusion import HybridParams
+from musicrec.schemas import TABLES
 from musicrec.transforms.interactions import InteractionParams, heard_items, indexed_plays
 
 
@@ -36,36 +45,64 @@ def evaluate(
     files: Path,
     ranker: RankerParams,
 ) -> Stage:
-    """Replace the day's rows of gold.evaluation.
+    """Replace the day's rows of gold.evaluation; there are none where there is too little to judge by.
 
     The last `params.test_days` are the test. Judged are the models that the night before published, where it ended at
-    the split with the same settings: what they say was said before the test was played. Of others, models are fitted
-    on what lies before the split by the code that fits the published ones. Their lists, up to `offered.depth` long as
-    the published ones are fused from, pass the same filters and fill. `published` is judged too: the list that is
-    published, its first places spread over artists as there. Only listeners of the test get lists.
+    the split with the same settings: what they say was said before the test was played. Next-track models are, on a
+    first night, those that chose the number of epochs, where the held-out days are the test: they are of before the
+    split, and stand as after the last epoch that was planned, whichever the test said was best. Of others, models are
+    fitted on what lies before the split by the code that fits the published ones. Their lists, up to `offered.depth`
+    long as the published ones are fused from, pass the same filters and fill. `published` is judged too: the list that
+    is published, its first places spread over artists as there. Only listeners of the test get lists.
 
     Raises
     ------
     LeakError : a test listen is among the training rows.
-    InputError : nothing was played on one of the two sides.
     """
-    lake, item, depth = run.lakehouse, offered.item, offered.depth
+    lake = run.lakehouse
     split = midnight(run.day) - timedelta(days=params.test_days)
+    listens = lake.read("silver.listens")
+    try:
+        check_enough(listens, split, midnight(run.day), "evaluate")
+        data = training_data(run, offered.item, interaction, until=split)
+    except TooLittleError as error:
+        _forget(run)
+        return Stage(0, 0, str(error), is_skipped=True)
+    return _judged(run, data, interaction, fits, hybrids, offered, params, files, ranker)
+
+
+def _forget(run: Run) -> None:
+    """Remove what an earlier run of the night said."""
+    lake, today = run.lakehouse, f"as_of = '{run.day}'"
+    if not lake.read_or_empty("gold.evaluation").where(today).isEmpty():
+        none = lake.spark.createDataFrame([], TABLES["gold.evaluation"].schema)
+        lake.overwrite("gold.evaluation", none, where=today)
+
+
+def _judged(
+    run: Run,
+    data: TrainingData,
+    interaction: InteractionParams,
+    fits: ModelFits,
+    hybrids: ShelfHybrids,
+    offered: RecommendParams,
+    params: EvaluateParams,
+    files: Path,
+    ranker: RankerParams,
+) -> Stage:
+    lake, item, depth, split = run.lakehouse, offered.item, offered.depth, data.until
     _, test = split_at(lake.read("silver.listens"), split)
-    data = training_data(run, item, interaction, until=split)
     check_no_leak(data.plays, test)
     tested = sample_listeners(
         run, indexed_plays(test, item).select("user_idx", "item_idx"), params.max_listeners
     ).persist()
-    if tested.isEmpty():
-        raise InputError("table silver.listens", f"listens from {split} on, to test with", "none")
     listeners = tested.select("user_idx").distinct().persist()
     folder = files / "evaluate"
     job = RankerJob(item, interaction, fits, ranker, depth, folder / RANKER)
     with_users = job.params.enabled and job.params.with_users
-    models = models_at(run, data, item, interaction, fits, folder, with_users=with_users).of(listeners)
+    models = models_at(run, data, item, interaction, fits, folder, with_users=with_users, tonight=files).of(listeners)
     own = replace(data, heard=heard_items(data.interactions.join(listeners, "user_idx", "left_semi")).persist())
-    stage = stage_at(run, own, models, job) if job.params.enabled else None
+    stage = _ranker_then(run, own, models, job) if job.params.enabled else None
     scores = [_judge(run, models, own, tested, hybrids.of(shelf), shelf, params, stage, offered) for shelf in SHELVES]
     rows = reduce(DataFrame.unionByName, scores)
     marks = {"as_of": F.lit(run.day), "run_id": F.lit(run.run_id), "split_at": F.lit(split)}
@@ -73,6 +110,16 @@ def evaluate(
     written = lake.read("gold.evaluation").where(F.col("as_of") == F.lit(run.day)).count()
     note = f"trained before {split:%Y-%m-%d %H:%M}, {listeners.count():,} listeners tested from then on"
     return Stage(tested.count(), written, note)
+
+
+def _ranker_then(run: Run, data: TrainingData, models: ModelsAt, job: RankerJob) -> SecondStage | None:
+    """The ranker at the split; None, and a line in the log, where there was too little to learn from."""
+    try:
+        check_retrievers(job.params.retrievers, models.listed, job.fitted)
+        return stage_at(run, data, models, job)
+    except TooLittleError as error:
+        run.log.warning("evaluate: no ranker", reason=str(error))
+        return None
 
 
 def sample_listeners(run: Run, tested: DataFrame, most: int) -> DataFrame:

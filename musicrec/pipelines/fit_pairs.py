@@ -70,7 +70,7 @@ def fit_pair_model(run: Run, data: TrainingData, fit: PairFit, folder: Path) -> 
                 run.metric(f"pair_{name}", value, model=fit.kind)
     else:
         run.log.warning(f"{fit.kind}: nothing to validate on, so every epoch is run", epochs=fit.training.epochs)
-        epochs, chosen = fit.training.epochs, Trained({}, fit.training.epochs - 1, ())
+        epochs, chosen = fit.training.epochs, Trained({}, fit.training.epochs - 1, (), {})
     _, final = _train(run, data, fit, folder / "final", pairs, n_users, epochs, None)
     facts = {"kind": fit.kind, "model": fit.model.model_dump(mode="json"), "n_items": data.n_items, "epochs": epochs}
     save_model(folder / "model", final.weights, {**facts, "until": data.until.isoformat(), "seed": run.seed})
@@ -78,7 +78,7 @@ def fit_pair_model(run: Run, data: TrainingData, fit: PairFit, folder: Path) -> 
         plot_history(chosen.history, chosen.best_epoch, f"{fit.kind}, {data.n_items:,} items", folder / "history.png")
     for part in ("choose", "final"):
         FolderStore(folder / part / "checkpoints").clear()
-    return Fitted(final.weights, chosen.best_epoch, chosen.history)
+    return Fitted(final.weights, chosen.best_epoch, chosen.history, final.last_weights)
 
 
 def _pairs(data: TrainingData, fit: PairFit) -> tuple[Pairs, NDArray[np.bool_]]:

@@ -126,7 +126,7 @@ def _rows(lists: DataFrame, tracks: DataFrame, shift: int) -> DataFrame:
         F.col("track_id").alias("item"),
         F.col("name").alias("title"),
         "artist",
-        F.round("scores", 6).alias("score"),
+        F.col("scores").alias("score"),
         F.lit(ALS_CONTENT).alias("model"),
         F.col("reasons").alias("reason"),
     )

@@ -9,7 +9,8 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from musicrec.errors import CountMismatchError
-from musicrec.io.feedback import FeedbackSource, read_feedback, read_lines
+from musicrec.io.feedback import FeedbackSource, read_feedback, read_lines, readable_files
+from musicrec.io.read_errors import named_when_broken
 from musicrec.io.runs import Run, Stage, fates_note
 from musicrec.schemas import TABLES
 from musicrec.transforms.feedback import judge
@@ -33,7 +34,10 @@ def ingest_feedback(run: Run, sources: Sequence[FeedbackSource]) -> Stage:
     new = [source for source in sources if source.source_id not in known]
     if not new:
         return Stage(0, 0, "no new feedback")
-    counts = [_apply(run, source) for source in new]
+    counts = []
+    for source in new:
+        with named_when_broken(lake.spark, readable_files(source).behind):
+            counts.append(_apply(run, source))
     rows_in, kept, duplicate, quarantined = (sum(column) for column in zip(*counts, strict=True))
     return Stage(rows_in, kept, fates_note(kept, duplicate, quarantined))
 
@@ -46,7 +50,7 @@ def _apply(run: Run, source: FeedbackSource) -> tuple[int, int, int, int]:
         "snapshot_at": F.lit(source.snapshot_at).cast("timestamp"),
         "ingested_at": F.lit(run.now),
     }
-    judged = judge(read_feedback(lake.spark, source)).withColumns(stamps).persist(StorageLevel.DISK_ONLY)
+    judged = judge(read_feedback(lake.spark, source), run.now).withColumns(stamps).persist(StorageLevel.DISK_ONLY)
     try:
         good = judged.where("reason IS NULL")
         columns = [c for c in TABLES["bronze.feedback"].columns if c not in ("statement_id", "file")]

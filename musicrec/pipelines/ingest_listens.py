@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import starmap
 
 from pyspark import StorageLevel
@@ -11,9 +11,21 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from musicrec.errors import CountMismatchError
-from musicrec.io.listenbrainz import Dump, check_dumps, count_rows, read_dump
+from musicrec.io.listen_span import believed_span
+from musicrec.io.listenbrainz import Dump, check_dumps, count_rows, in_order, read_dump, readable_files
+from musicrec.io.read_errors import named_when_broken
 from musicrec.io.runs import Run, Stage, fates_note
-from musicrec.transforms.listens import KEY, ListenRules, add_fate, judge, number_copies, repeated_digests, tidy
+from musicrec.transforms.listens import (
+    KEY,
+    ListenRules,
+    add_fate,
+    believed_end,
+    judge,
+    number_copies,
+    repeated_digests,
+    tidy,
+)
+from musicrec.transforms.times import midnight
 
 SOURCE = "listenbrainz"
 
@@ -52,17 +64,19 @@ def ingest_listens(run: Run, dumps: Sequence[Dump], rules: ListenRules) -> Stage
 
     Raises
     ------
-    InputError : a dump is damaged, empty or lacks a column; raised before any table is touched.
+    InputError : a dump is damaged, empty or lacks a column; raised before any table is touched, but for a file that is
+        damaged in its middle.
     CountMismatchError : a dump's rows are not kept + duplicates + quarantined.
     """
     check_dumps(dumps)
     applied = {row[0] for row in run.lakehouse.read_or_empty("ops.sources").select("source_id").collect()}
     done: list[Counts] = []
-    for dump in sorted(dumps, key=lambda d: (d.ended_at, d.kind != "full", d.source_id)):
+    for dump in in_order(dumps):
         if dump.source_id in applied:
             run.log.info("dump skipped: applied before", dump=dump.name, source_id=dump.source_id)
             continue
-        done.append(_apply(run, dump, rules))
+        with named_when_broken(run.lakehouse.spark, readable_files(dump).behind):
+            done.append(_apply(run, dump, rules))
         applied.add(dump.source_id)
     kept = sum(c.kept for c in done)
     fates = fates_note(kept, sum(c.duplicate for c in done), sum(c.quarantined for c in done))
@@ -73,8 +87,9 @@ def _apply(run: Run, dump: Dump, rules: ListenRules) -> Counts:
     """Take in one dump: one pass over its files, kept on disk while its rows are sorted out and written."""
     spark = run.lakehouse.spark
     file = F.concat_ws("/", F.lit(dump.name), F.col("file"))
-    judged = judge(tidy(read_dump(spark, dump)), rules, dump.ended_at).withColumn("file", file)
-    judged = judged.persist(StorageLevel.DISK_ONLY)
+    rows = tidy(read_dump(spark, dump))
+    dump = _with_end(run, dump, rows, rules)
+    judged = judge(rows, rules, dump.ended_at, run.now).withColumn("file", file).persist(StorageLevel.DISK_ONLY)
     good = judged.where("reason IS NULL")
     repeated = repeated_digests(good).persist()
     try:
@@ -91,6 +106,21 @@ def _apply(run: Run, dump: Dump, rules: ListenRules) -> Counts:
         judged.unpersist()
     _record(run, dump, counts)
     return counts
+
+
+def _with_end(run: Run, dump: Dump, rows: DataFrame, rules: ListenRules) -> Dump:
+    """The dump with the end that can be believed: its own, else the midnight after the newest such listen.
+
+    No end where no listen has a time either.
+    """
+    start, end = (believed_end(time, rules, run.now) for time in (dump.started_at, dump.ended_at))
+    if end is None:
+        if dump.ended_at:
+            run.log.warning("the dump's end cannot be right", dump=dump.name, end=str(dump.ended_at), now=str(run.now))
+        span = believed_span(judge(rows, rules, None, run.now).where("reason IS NULL"))
+        end = midnight(span.complete_until(rules)) if span else None
+        run.log.info("the dump's end by its listens", dump=dump.name, end=str(end))
+    return replace(dump, started_at=start, ended_at=end)
 
 
 def _known(run: Run, judged: DataFrame, rows: int) -> tuple[DataFrame, str | None]:

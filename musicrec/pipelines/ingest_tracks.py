@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from functools import reduce
@@ -12,8 +13,8 @@ from pyspark.sql import functions as F
 
 from musicrec.errors import CountMismatchError
 from musicrec.io.runs import Run, Stage, fates_note
-from musicrec.io.spotify import Catalogue, read_catalogue
-from musicrec.io.spotify_schemas import CatalogueKind
+from musicrec.io.spotify import Catalogue, read_catalogues
+from musicrec.io.spotify_schemas import CATALOGUE_SCHEMAS, CatalogueKind
 from musicrec.schemas import TABLES
 from musicrec.transforms.catalogues import unify, unify_artists, unify_play_counts
 from musicrec.transforms.tracks import merge_catalogues, one_row_a_key, one_row_a_track
@@ -57,7 +58,7 @@ def ingest_tracks(run: Run, catalogues: Sequence[Catalogue]) -> Stage:
         return Stage(0, 0, "no new catalogue")
     kinds = sorted({catalogue.kind for catalogue in new})
     classified = {kind: _classified(run, [c for c in new if c.kind == kind]) for kind in kinds}
-    kept = {kind: _ONE_ROW[kind](rows.where("reason IS NULL")) for kind, rows in classified.items()}
+    kept = {kind: _ONE_ROW[kind](rows.where("reason IS NULL").drop("lines")) for kind, rows in classified.items()}
     for rows in (*classified.values(), *kept.values()):
         rows.persist(StorageLevel.DISK_ONLY)
     try:
@@ -76,12 +77,12 @@ def ingest_tracks(run: Run, catalogues: Sequence[Catalogue]) -> Stage:
 def _classified(run: Run, catalogues: Sequence[Catalogue]) -> DataFrame:
     """The rows of all new files of a kind in the shape of their bronze table, with `reason` and `row`."""
     shaped = []
-    for catalogue in catalogues:
-        raw = read_catalogue(run.lakehouse.spark, catalogue)
-        if catalogue.kind == "tracks":
-            shaped.append(unify(raw, catalogue.schema_name))
+    for schema_name, raw in read_catalogues(run.lakehouse.spark, catalogues):
+        kind = CATALOGUE_SCHEMAS[schema_name].kind
+        if kind == "tracks":
+            shaped.append(unify(raw, schema_name))
         else:
-            shaped.append(unify_artists(raw) if catalogue.kind == "artists" else unify_play_counts(raw))
+            shaped.append(unify_artists(raw) if kind == "artists" else unify_play_counts(raw))
     return reduce(DataFrame.unionByName, shaped)
 
 
@@ -92,30 +93,39 @@ def _counted(
     kept: Mapping[CatalogueKind, DataFrame],
 ) -> dict[str, _Counts]:
     """Each file's counts by source_id; the rows in are counted apart from what became of them."""
-    read = [
-        rows.select("source_id", F.lit("rows_in").alias("what"), F.lit(1).alias("rows")) for rows in classified.values()
-    ]
-    refused = [
-        rows.where("reason IS NOT NULL").select("source_id", F.lit("quarantined").alias("what"), F.lit(1).alias("rows"))
-        for rows in classified.values()
-    ]
-    fates = F.create_map(F.lit("kept"), F.lit(1), F.lit("duplicate"), F.col("copies").cast("int") - 1)
-    met = [rows.select("source_id", F.explode(fates).alias("what", "rows")) for rows in kept.values()]
-    tally = reduce(DataFrame.union, [*read, *refused, *met]).groupBy("source_id", "what")
-    found = {(r.source_id, r.what): r.total for r in tally.agg(F.sum("rows").alias("total")).collect()}
-    counts = {
-        c.source_id: _Counts(*(found.get((c.source_id, w), 0) for w in ("rows_in", "kept", "duplicate", "quarantined")))
-        for c in new
-    }
-    for catalogue in new:
-        _check(run, catalogue, counts[catalogue.source_id])
-    return counts
+    one, line = F.lit(1), F.get_json_object("row", "$._line").cast("long")
+    nothing = F.lit(None).cast("long")
+    fates = F.create_map(F.lit("kept"), one, F.lit("duplicate"), F.col("copies").cast("int") - 1)
+    parts = []
+    for rows in classified.values():
+        parts.append(rows.select("source_id", F.lit("rows_in").alias("what"), one.alias("rows"), nothing.alias("line")))
+        parts.append(rows.select("source_id", F.lit("lines"), "lines", nothing))
+        parts.append(rows.where("reason IS NOT NULL").select("source_id", F.concat(F.lit("!"), "reason"), one, line))
+    parts += [rows.select("source_id", F.explode(fates).alias("what", "rows"), nothing) for rows in kept.values()]
+    tally = (
+        reduce(DataFrame.union, parts)
+        .groupBy("source_id", "what")
+        .agg(F.sum("rows").alias("rows"), F.min("line").alias("line"))
+    )
+    found: dict[str, dict[str, tuple[int, int | None]]] = defaultdict(dict)
+    for row in tally.collect():
+        found[row.source_id][row.what] = (row["rows"], row.line)
+    return {c.source_id: _checked(run, c, found[c.source_id]) for c in new}
 
 
-def _check(run: Run, catalogue: Catalogue, counts: _Counts) -> None:
+def _checked(run: Run, catalogue: Catalogue, found: Mapping[str, tuple[int, int | None]]) -> _Counts:
+    """A file's counts, logged, where they add up, of the rows as of the lines; `found`: what → how many, first line."""
+    reasons = {what[1:]: figures for what, figures in sorted(found.items()) if what.startswith("!")}
+    rows_in, lines, kept, duplicate = (
+        found.get(what, (0, None))[0] for what in ("rows_in", "lines", "kept", "duplicate")
+    )
+    counts = _Counts(rows_in, kept, duplicate, sum(rows for rows, _ in reasons.values()))
+    file, counted = catalogue.shown_path, catalogue.form.row_lines
+    if lines != counted:
+        raise CountMismatchError(f"{file}: {counted} lines with rows, but the rows that were read take {lines}")
     if counts.rows_in != counts.kept + counts.duplicate + counts.quarantined:
         raise CountMismatchError(
-            f"{catalogue.path}: {counts.rows_in} rows in, but {counts.kept} kept + {counts.duplicate} duplicates + "
+            f"{file}: {counts.rows_in} rows in, but {counts.kept} kept + {counts.duplicate} duplicates + "
             f"{counts.quarantined} quarantined"
         )
     figures = {
@@ -124,9 +134,16 @@ def _check(run: Run, catalogue: Catalogue, counts: _Counts) -> None:
         "rows_duplicate": counts.duplicate,
         "rows_quarantined": counts.quarantined,
     }
-    run.log.info("catalogue read", file=catalogue.path, format=catalogue.schema_name, **figures)
+    said = ", ".join(f"{reason} {rows} (first in line {line})" for reason, (rows, line) in reasons.items())
+    how = {"format": catalogue.schema_name, "encoding": catalogue.form.encoding}
+    run.log.info("catalogue read", file=file, **how, **figures, reasons=said or "none")
+    if not counts.kept:
+        run.log.warning("no row of the catalogue was kept", file=file, reasons=said)
     for name, value in figures.items():
         run.metric(name, value, source=catalogue.name, source_id=catalogue.source_id)
+    for reason, (rows, _) in reasons.items():
+        run.metric("rows_quarantined_for", rows, source=catalogue.name, source_id=catalogue.source_id, reason=reason)
+    return counts
 
 
 def _write(

@@ -9,7 +9,7 @@ from functools import partial
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from musicrec.errors import InputError
+from musicrec.errors import InputError, TooLittleError
 from musicrec.evaluation.baselines import artist_popular_lists, own_top_lists, popular_lists
 from musicrec.io.runs import Run
 from musicrec.models.embedding import EmbeddingModel
@@ -26,8 +26,6 @@ from musicrec.ranking.fusion import HybridParams, fuse
 from musicrec.ranking.topn import top_n
 
 Lists = dict[str, DataFrame]
-# The score of what a reranker does not know: below any other.
-_UNKNOWN = -1e9
 # (user_idx, items, ...) → (user_idx, items, scores) in a better order
 Rerank = Callable[[DataFrame], DataFrame]
 
@@ -64,7 +62,8 @@ def candidate_lists(
     `data.heard`, without what they block. Only items that were played before `data.until` are offered. With `wanted`
     only that list is there.
     With `rerank` there is ALS's list in that order too, with `neighbours` (of items, as `fit_knn` gives them) kNN's,
-    with `user_neighbours` that of alike listeners, and with `ranker` what it makes of others' lists.
+    with `user_neighbours` that of alike listeners, and with `ranker` what it makes of others' lists. The hybrid is made
+    of those of its members that are there; where none is, there is no hybrid.
     Lists that are read twice, by themselves and for the hybrid, are persisted.
     """
     makers = list_makers(models, data, shelf, depth, rerank, neighbours, user_neighbours)
@@ -83,15 +82,27 @@ def candidate_lists(
     if wanted and wanted != HYBRID:
         return {wanted: of(wanted)}
     lists = {name: of(name) for name in (members if wanted else list(makers))}
-    fused = fuse({name: lists[name] for name in members}, hybrid, depth)
+    if not members:
+        return lists
+    weights = {name: hybrid.weights[name] for name in members}
+    fused = fuse({name: lists[name] for name in members}, hybrid.model_copy(update={"weights": weights}), depth)
     return {HYBRID: fused} if wanted else {**lists, HYBRID: fused}
 
 
-def check_retrievers(names: Iterable[str], makers: Mapping[str, object]) -> None:
-    """Raise InputError where a ranker's retriever has no lists."""
-    unknown = sorted(set(names) - makers.keys())
-    if unknown:
-        raise InputError("ranker.retrievers", f"some of {', '.join(sorted(makers))}", ", ".join(unknown))
+def check_retrievers(names: Iterable[str], makers: Iterable[str], fitted: Iterable[str] = ()) -> None:
+    """Raise where a ranker's retriever has no lists.
+
+    Raises
+    ------
+    InputError : it is none of the models that the configuration has fitted.
+    TooLittleError : it is one of `fitted`, but there was too little to fit it.
+    """
+    known = frozenset(makers)
+    lacking = sorted(set(names) - known)
+    if set(lacking) - set(fitted):
+        raise InputError("ranker.retrievers", f"some of {', '.join(sorted(known))}", ", ".join(lacking))
+    if lacking:
+        raise TooLittleError("ranker", f"lists by each of ranker.retrievers, {', '.join(lacking)} too", "too little")
 
 
 def list_makers(
@@ -109,7 +120,7 @@ def list_makers(
     makers: dict[str, Callable[[], DataFrame]] = {
         name: partial(top_n, model, heard, depth, shelf, allowed_items=played) for name, model in models.items()
     }
-    if rerank is not None:
+    if rerank is not None and "als" in makers:
         of_als, in_order = makers["als"], rerank
         makers[RERANKER] = lambda: in_order(of_als())
     if neighbours is not None:
@@ -125,11 +136,16 @@ def list_makers(
 
 
 def ncf_order(run: Run, weights: Weights, params: NcfParams) -> Rerank:
-    """Lists in the order of NCF's scores; what the network was not trained with comes last."""
+    """Lists in the order of NCF's scores; what the network was not trained with comes last, as far below the lowest
+    score as that is below the highest, and 1 more."""
 
     def rerank(lists: DataFrame) -> DataFrame:
         made = ncf_rerank(run.lakehouse.spark, weights, params, lists)
-        return made.withColumn("scores", F.transform("scores", lambda score: F.coalesce(score, F.lit(_UNKNOWN))))
+        lowest = F.array_min("scores")
+        unknown = F.coalesce(2 * lowest - F.array_max("scores") - 1, F.lit(-1.0))
+        # As an array, so that it is found once a list and not once an entry.
+        below = F.array_repeat(unknown, F.size("scores"))
+        return made.withColumn("scores", F.zip_with("scores", below, lambda score, floor: F.coalesce(score, floor)))
 
     return rerank
 
@@ -169,12 +185,14 @@ def spread_list(
     lists = users.select("user_idx").join(without_blocked(made, data.blocked), "user_idx", "left")
     taken = with_blocked(data.heard, data.blocked, shelf) if shelf == "discover" else None
     by = models.get(params.diversity.similarity)
+    # Without the model that was to say what is alike, the artists do.
+    spread = params.diversity if by else params.diversity.model_copy(update={"similarity": "artist"})
     return diversify(
         lists.select("user_idx", "items", "scores"),
         data.items,
         popular,
         taken,
-        params.diversity,
+        spread,
         params.n,
         vectors=by.item_vectors if by else None,
         keep_rest=keep_rest,

@@ -11,7 +11,7 @@ from musicrec.models.knn.matrix import KnnParams
 from musicrec.models.neural.dot_bias import DotBiasParams
 from musicrec.models.neural.ncf import NcfParams
 from musicrec.models.neural.next_track import NextTrackParams
-from musicrec.models.neural.training import TrainingParams
+from musicrec.models.neural.training_params import NextTrackTraining, TrainingParams
 from musicrec.models.pca.params import PcaParams
 from musicrec.transforms.sequences import SequenceParams
 
@@ -23,14 +23,15 @@ class SequenceFit:
     Attributes
     ----------
     kind : which one; also its name in tables.
-    model, training, windows : its shape, its training, and how plays are cut.
+    model, training, windows : its shape, its training, and how plays are cut; what of them is `auto` is planned by the
+        amount of data (musicrec/models/neural/plan.py).
     valid_days : how many last days choose the epochs.
     trainers : processes that train it together.
     """
 
     kind: Literal["lstm", "attention"]
     model: NextTrackParams
-    training: TrainingParams
+    training: NextTrackTraining
     windows: SequenceParams
     valid_days: float
     trainers: int = 1

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from datetime import date
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from pyspark.sql import DataFrame
 
+from musicrec.errors import TooLittleError
 from musicrec.io.runs import Run
 from musicrec.models.content import CONTENT
 from musicrec.models.embedding import EmbeddingModel
@@ -19,14 +21,16 @@ from musicrec.models.neural.ncf import NcfParams
 from musicrec.pipelines.content import fit_content_model
 from musicrec.pipelines.earlier_models import neighbours_version, published_on, settings_of
 from musicrec.pipelines.fit_pairs import fit_pair_model
-from musicrec.pipelines.fit_sequence import fit_sequence_model
+from musicrec.pipelines.fit_sequence import fit_sequence_model, held_out_model
 from musicrec.pipelines.fitting import fit_als_model, fit_pca_model
 from musicrec.pipelines.lists import Rerank, ncf_order
 from musicrec.pipelines.model_fits import ModelFits, PairFit, SequenceFit
 from musicrec.pipelines.publish import load_neighbours
-from musicrec.pipelines.settings import KNN, RERANKER
+from musicrec.pipelines.settings import KNN, RERANKER, USER_KNN
 from musicrec.pipelines.training_data import TrainingData, midnight
 from musicrec.transforms.interactions import InteractionParams, ItemKind
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class ModelsAt:
     Attributes
     ----------
     vectors : the embedding models, by name.
-    neighbours : of items, as `fit_knn` gives them; None where they were not wanted.
+    neighbours : of items, as `fit_knn` gives them; None where they were not wanted, or there was too little.
     rerank : NCF; None where the configuration does not name it.
     user_neighbours : of listeners, likewise; None where they were not wanted by name.
     """
@@ -45,6 +49,18 @@ class ModelsAt:
     neighbours: DataFrame | None
     rerank: Rerank | None
     user_neighbours: DataFrame | None = None
+
+    @property
+    def listed(self) -> frozenset[str]:
+        """Whose lists can be made: the models', and the popular ones."""
+        beside = {KNN: self.neighbours, USER_KNN: self.user_neighbours, RERANKER: self.rerank}
+        names = {
+            "popular",
+            "artist_popular",
+            *self.vectors,
+            *(name for name, made in beside.items() if made is not None),
+        }
+        return frozenset(names if "als" in self.vectors else names - {RERANKER})
 
     def of(self, listeners: DataFrame) -> ModelsAt:
         """With the vectors of these listeners only, all of it persisted; `listeners` is DataFrame (user_idx)."""
@@ -77,16 +93,20 @@ def models_at(
     wanted: Collection[str] | None = None,
     *,
     with_users: bool = False,
+    tonight: Path | None = None,
 ) -> ModelsAt:
     """Each model as of `data.until`.
 
     Where a night ended then, with the same settings, it is the one that night published: what it says was said before
-    anything later was played. Others are fitted on `data` by the code that fits the published ones.
+    anything later was played. Of a next-track model it is, where there is none, what tonight's training learnt from
+    `data` to choose its number of epochs, if the days that were held out then begin with `data.until`. Others are
+    fitted on `data` by the code that fits the published ones; those for which there is too little are not there.
 
     Parameters
     ----------
     files : folder for what fitting a neural model leaves behind.
     wanted : names of the models; None for all.
+    tonight : folder of the models that tonight published; None to use nothing of them.
     with_users : find the neighbours of listeners too.
     """
     makers: dict[str, Callable[[], EmbeddingModel | None]] = {
@@ -102,10 +122,13 @@ def models_at(
     settings = settings_of(item, interaction, fits)
     settings = {name: own for name, own in settings.items() if name in makers}
     standing = published_on(run, day, settings) if day and settings else {}
-    fitted = sorted(makers.keys() - standing.keys())
-    run.log.info("models", until=str(data.until), of_the_night_before=sorted(standing), fitted=fitted)
-    made = {name: standing[name] if name in standing else make() for name, make in makers.items()}
-    # Where no item is linked to a track, nothing is known of how the items sound.
+    held_out = _held_out(run, data, fits, makers.keys() - standing.keys(), tonight) if tonight else {}
+    found = {**held_out, **standing}
+    fitted = sorted(makers.keys() - found.keys())
+    which = {"of_the_night_before": sorted(standing), "of_tonight": sorted(held_out), "fitted": fitted}
+    run.log.info("models", until=str(data.until), **which)
+    made = {name: found[name] if name in found else _or_left_out(run, name, make) for name, make in makers.items()}
+    # Where no item is linked to a track, nothing is known of how the items sound; others may lack what they need.
     vectors = {name: model for name, model in made.items() if model is not None}
     neighbours = None
     if wanted is None or KNN in wanted:
@@ -113,6 +136,29 @@ def models_at(
     rerank = _reranker(run, data, fits, files) if wanted is None or RERANKER in wanted else None
     alike = fit_knn(data.interactions, fits.knn, "user") if with_users else None
     return ModelsAt(vectors, neighbours, rerank, alike)
+
+
+def _or_left_out(run: Run, name: str, make: Callable[[], T]) -> T | None:
+    """What is made; None, and a line in the log, where there was too little."""
+    try:
+        return make()
+    except TooLittleError as error:
+        run.log.warning("models: left out", model=name, reason=str(error))
+        return None
+
+
+def _held_out(
+    run: Run, data: TrainingData, fits: ModelFits, wanted: Collection[str], tonight: Path
+) -> dict[str, EmbeddingModel]:
+    """Next-track models that tonight's training made of `data`, before it held the days from `data.until` on out."""
+    found: dict[str, EmbeddingModel] = {}
+    for fit in fits.neural:
+        if isinstance(fit, SequenceFit) and fit.kind in wanted:
+            model = held_out_model(run, data, fit, tonight / fit.kind)
+            if model is not None:
+                found[fit.kind] = model
+                run.metric("judged_as_it_chose_its_epochs", 1.0, model=fit.kind)
+    return found
 
 
 def _neural_vectors(run: Run, data: TrainingData, fit: SequenceFit | PairFit, folder: Path) -> EmbeddingModel:
@@ -123,7 +169,7 @@ def _neural_vectors(run: Run, data: TrainingData, fit: SequenceFit | PairFit, fo
 
 def _neighbours(
     run: Run, data: TrainingData, day: date | None, item: ItemKind, interaction: InteractionParams, fits: ModelFits
-) -> DataFrame:
+) -> DataFrame | None:
     settings = {
         "recommend.item": item,
         "interactions": interaction.model_dump(mode="json"),
@@ -140,6 +186,6 @@ def _reranker(run: Run, data: TrainingData, fits: ModelFits, files: Path) -> Rer
     """NCF as it would have been published then."""
     for fit in fits.others:
         if fit.kind == RERANKER and isinstance(fit.model, NcfParams):
-            weights = fit_pair_model(run, data, fit, files / RERANKER).weights
-            return ncf_order(run, weights, fit.model)
+            fitted = _or_left_out(run, RERANKER, partial(fit_pair_model, run, data, fit, files / RERANKER))
+            return None if fitted is None else ncf_order(run, fitted.weights, fit.model)
     return None

@@ -21,7 +21,7 @@ from musicrec.pipelines.training_data import TrainingData, training_data
 from musicrec.ranking.batch_playlists import batch_playlists, near_lists
 from musicrec.ranking.listener_playlists import LOVED, SOUND, ListenerPlaylistParams
 from musicrec.ranking.songs import NONE, ItemRows, Songs, TrackRows, ints, make_songs
-from musicrec.ranking.topn import top_n
+from musicrec.ranking.topn import LISTS_SCHEMA, top_n
 from musicrec.transforms.interactions import InteractionParams, ItemKind
 from musicrec.transforms.song_rows import hidden_by_feedback, item_numbers, neighbour_numbers, track_numbers
 
@@ -71,10 +71,8 @@ def build_playlists(run: Run, item: ItemKind, interaction: InteractionParams, pa
     listeners = users.count()
     if not listeners:
         return Stage(data.users.count(), 0, f"the playlists of the week from {week} stay")
-    model = load_models(run, (params.model,))[params.model]
     heard = data.heard.join(users.select("user_idx"), "user_idx", "left_semi")
-    played = data.popular.select("item_idx")
-    offered = top_n(model, heard, params.depth, "discover", allowed_items=played)
+    offered = _offered(run, data, heard, params)
     numbers = _collect_numbers(run)
     salt = (run.seed << 20) + week.toordinal()
     rows = batch_playlists(_tastes(run, heard, offered), numbers.songs, numbers.near, params, salt)
@@ -83,6 +81,15 @@ def build_playlists(run: Run, item: ItemKind, interaction: InteractionParams, pa
     run.metric("listeners", listeners)
     run.metric("playlists", playlists)
     return Stage(listeners, rows_out, f"{playlists:,} playlists of {listeners:,} listeners")
+
+
+def _offered(run: Run, data: TrainingData, heard: DataFrame, params: PlaylistsParams) -> DataFrame:
+    """(user_idx, items, scores): what the model says that listeners may like; nothing where it had too little."""
+    model = load_models(run, (params.model,)).get(params.model)
+    if model is None:
+        run.log.warning("playlists: nothing of other listeners' taste", lacking=params.model)
+        return run.lakehouse.spark.createDataFrame([], LISTS_SCHEMA)
+    return top_n(model, heard, params.depth, "discover", allowed_items=data.popular.select("item_idx"))
 
 
 def _without_playlists(run: Run, users: DataFrame, week: date) -> DataFrame:

@@ -3,25 +3,50 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from musicrec.errors import InputError
+from musicrec.errors import InputError, TooLittleError
 from musicrec.io.artifacts import load_model
+from musicrec.io.run_log import was_skipped
 from musicrec.io.runs import Run, Stage
 from musicrec.models.content import CONTENT
 from musicrec.models.embedding import EmbeddingModel
 from musicrec.models.neural.ncf import NcfParams
 from musicrec.params import Params
+from musicrec.pipelines.earlier_models import job_of
 from musicrec.pipelines.lists import Rerank, ncf_order
 from musicrec.pipelines.settings import KNN, RERANKER
+from musicrec.pipelines.telling import check_tells_apart
+from musicrec.schemas import TABLES
 
 
-def publish(run: Run, model: EmbeddingModel, params: Params, rows_in: int, files: str) -> Stage:
-    """Replace the model's vectors and register it with the Delta versions of what it was made from."""
+def publish(
+    run: Run,
+    model: EmbeddingModel,
+    params: Params,
+    rows_in: int,
+    files: str,
+    *,
+    pairs: DataFrame | None = None,
+    places: int = 20,
+) -> Stage:
+    """Replace the model's vectors and register it with the Delta versions of what it was made from.
+
+    Parameters
+    ----------
+    pairs : DataFrame (user_idx, item_idx, weight) of what it learnt from; None where what it can tell apart is its
+        items' vectors.
+    places : of a published list.
+
+    Raises
+    ------
+    DegenerateModelError : its scores cannot tell items apart; nothing was written.
+    """
+    check_tells_apart(model, params, pairs, places)
     lake = run.lakehouse
     marks = {"model": F.lit(model.name), "run_id": F.lit(run.run_id)}
     where = f"model = '{model.name}'"
@@ -50,36 +75,62 @@ def register(
     run.lakehouse.append_rows("ops.models", [(*marks, inputs, users, items, files, dict(figures))])
 
 
-def load_models(run: Run, names: tuple[str, ...]) -> Mapping[str, EmbeddingModel]:
-    """The newest trained models, by name.
+def published_or_left_out(run: Run, name: str, made: Callable[[], Stage]) -> Stage:
+    """What a training job ends with; where there was too little to fit the model on, `withdraw` has removed it."""
+    try:
+        return made()
+    except TooLittleError as error:
+        withdraw(run, name)
+        return Stage(0, 0, str(error), is_skipped=True)
+
+
+def withdraw(run: Run, name: str) -> None:
+    """Remove a model's vectors: those of an earlier night would be taken for tonight's."""
+    lake = run.lakehouse
+    for table in ("models.user_vectors", "models.item_vectors"):
+        if not load_vectors(run, name, table.partition(".")[2]).isEmpty():
+            none = lake.spark.createDataFrame([], TABLES[table].schema)
+            lake.overwrite(table, none, where=f"model = '{name}'")
+
+
+def load_models(run: Run, names: Iterable[str]) -> dict[str, EmbeddingModel]:
+    """The newest trained models, by name; those that there was too little for are not there.
 
     Raises
     ------
-    TableMissingError, InputError : one of them was never trained.
+    InputError : one of them was never trained.
     """
-    models = {}
+    names = list(names)
+    models = load_if_there(run, names)
     for name in names:
-        users = load_vectors(run, name, "user_vectors").persist()
-        items = load_vectors(run, name, "item_vectors").persist()
-        if users.isEmpty():
+        if name not in models and not was_left_out(run, name):
             location = run.lakehouse.location("models.user_vectors")
             raise InputError(f"table models.user_vectors at {location}", f"vectors of the model {name}", "none")
-        models[name] = EmbeddingModel(name, users, items)
     return models
 
 
-def content_if_published(run: Run) -> tuple[str, ...]:
-    """The content model's name where it has vectors: only with a catalogue whose tracks were played has it any."""
-    return () if load_vectors(run, CONTENT, "item_vectors").isEmpty() else (CONTENT,)
+def load_if_there(run: Run, names: Iterable[str]) -> dict[str, EmbeddingModel]:
+    """Those of the newest trained models that have vectors, by name."""
+    found = {}
+    for name in names:
+        users, items = (load_vectors(run, name, table).persist() for table in ("user_vectors", "item_vectors"))
+        if not users.isEmpty():
+            found[name] = EmbeddingModel(name, users, items)
+    return found
+
+
+def was_left_out(run: Run, name: str) -> bool:
+    """Whether a model may lack vectors: its job was skipped, or no track with features was played."""
+    return name == CONTENT or was_skipped(run.lakehouse, job_of(name))
 
 
 def load_vectors(run: Run, name: str, table: str) -> DataFrame:
     """One model's rows of models.user_vectors or models.item_vectors."""
-    return run.lakehouse.read(f"models.{table}").where(F.col("model") == name).drop("model", "run_id")
+    return run.lakehouse.read_or_empty(f"models.{table}").where(F.col("model") == name).drop("model", "run_id")
 
 
-def load_neighbours(run: Run, items: DataFrame, version: int | None = None) -> DataFrame:
-    """Each item's nearest neighbours from gold.similar_tracks, as `fit_knn` gave them.
+def load_neighbours(run: Run, items: DataFrame, version: int | None = None) -> DataFrame | None:
+    """Each item's nearest neighbours from gold.similar_tracks, as `fit_knn` gave them; None where there was too little.
 
     Parameters
     ----------
@@ -88,11 +139,15 @@ def load_neighbours(run: Run, items: DataFrame, version: int | None = None) -> D
 
     Raises
     ------
-    TableMissingError, InputError : they were never found.
+    InputError : they were never found.
     """
-    table = "gold.similar_tracks"
-    rows = run.lakehouse.read(table, version, is_input=version is None).where(F.col("model") == KNN)
+    table, lake = "gold.similar_tracks", run.lakehouse
+    newest = version is None
+    rows = lake.read_or_empty(table) if newest else lake.read(table, version, is_input=False)
+    rows = rows.where(F.col("model") == KNN)
     if rows.isEmpty():
+        if was_left_out(run, KNN):
+            return None
         raise InputError(f"table {table} at {run.lakehouse.location(table)}", "neighbours by the model knn", "none")
     asked = items.select("item_idx", F.col("item_id").alias("item"))
     similar = items.select(F.col("item_idx").alias("similar_idx"), F.col("item_id").alias("similar"))
@@ -106,12 +161,15 @@ def load_neighbours(run: Run, items: DataFrame, version: int | None = None) -> D
     )
 
 
-def load_reranker(run: Run, files: Path) -> Rerank:
-    """NCF as the newest training left it.
+def load_reranker(run: Run, files: Path) -> Rerank | None:
+    """NCF as the newest training left it; None where there was too little.
 
     Raises
     ------
     InputError : it was never trained.
     """
-    weights, facts = load_model(files / RERANKER / "model")
+    folder = files / RERANKER / "model"
+    if not folder.is_dir() and was_left_out(run, RERANKER):
+        return None
+    weights, facts = load_model(folder)
     return ncf_order(run, weights, NcfParams.model_validate(facts["model"]))

@@ -6,17 +6,20 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from math import ceil
 from pathlib import Path
 
 import numpy as np
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from musicrec.errors import InputError
+from musicrec.errors import TooLittleError
+from musicrec.evaluation.enough import check_enough
 from musicrec.evaluation.splits import relevant_items
 from musicrec.io.artifacts import load_facts
 from musicrec.io.runs import Run
 from musicrec.models.blocks import read_lists
+from musicrec.models.content import CONTENT
 from musicrec.models.ranker.facts import TrackFacts, listener_facts, track_facts
 from musicrec.models.ranker.fit import Examples, RankerModel, fit_ranker
 from musicrec.models.ranker.names import feature_names
@@ -26,9 +29,12 @@ from musicrec.pipelines.content import linked_vectors
 from musicrec.pipelines.lists import SecondStage, check_retrievers, list_makers
 from musicrec.pipelines.model_fits import ModelFits
 from musicrec.pipelines.models_at import ModelsAt, models_at
-from musicrec.pipelines.settings import KNN, RANKER
+from musicrec.pipelines.settings import KNN, RANKER, USER_KNN
 from musicrec.pipelines.training_data import TrainingData, training_data
 from musicrec.transforms.interactions import InteractionParams, ItemKind, indexed_plays
+
+# The order of fewer listeners is no rule for others; and smallest leaves that must fit into what a tree is grown from.
+_LISTENERS, _LEAVES = 5, 4
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,7 @@ class RankerJob:
     params : of the ranker.
     depth : length of the retrievers' lists.
     files : folder for what fitting a neural retriever leaves behind.
+    tonight : folder of the models that tonight published; None to use nothing of them.
     """
 
     item: ItemKind
@@ -49,6 +56,12 @@ class RankerJob:
     params: RankerParams
     depth: int
     files: Path
+    tonight: Path | None = None
+
+    @property
+    def fitted(self) -> frozenset[str]:
+        """The models that lists may be made by, where there is enough to fit them."""
+        return frozenset({"als", "pca", CONTENT, KNN, USER_KNN, *(fit.kind for fit in self.fits.neural)})
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -66,19 +79,38 @@ def examples_before(run: Run, job: RankerJob, until: datetime) -> Examples:
 
     Raises
     ------
-    InputError : no window has listeners whose candidates were played.
+    TooLittleError : no window with the usual listens has listeners whose candidates were played, or all together have
+        too few of them.
     """
     params, parts = job.params, []
+    listens = run.lakehouse.read("silver.listens")
     for n in range(params.windows, 0, -1):
         start = until - n * timedelta(days=params.window_days)
-        part = window_examples(run, job, start, start + timedelta(days=params.window_days))
+        end = start + timedelta(days=params.window_days)
+        try:
+            check_enough(listens, start, end, "ranker")
+        except TooLittleError as error:
+            run.log.warning("ranker: a window is left out", reason=str(error))
+            continue
+        part = window_examples(run, job, start, end)
         if part is not None:
             parts.append(part)
     if not parts:
-        raise InputError("table silver.listens", f"windows before {until} with plays before and in them", "none")
+        expected = f"plays of what was offered, in the last {params.windows} windows before {until:%Y-%m-%d %H:%M}"
+        raise TooLittleError("ranker, table silver.listens", expected, "none")
     examples = joined(parts)
+    _check_enough_to_learn(examples, params)
     run.log.info("ranker: examples", windows=len(parts), listeners=len(examples.sizes), rows=len(examples.labels))
     return examples
+
+
+def _check_enough_to_learn(examples: Examples, params: RankerParams) -> None:
+    listeners, rows = len(examples.sizes), len(examples.labels)
+    # Of these a share is drawn for each tree, whose first split needs a leaf's candidates on both sides.
+    least = ceil(_LEAVES * params.min_leaf / params.row_share)
+    if listeners < _LISTENERS or rows < least:
+        needed = f"{least} candidates (ranker.min_leaf) of {_LISTENERS} listeners who played some of theirs"
+        raise TooLittleError("ranker", needed, f"{rows} of {listeners}")
 
 
 def joined(parts: list[Examples]) -> Examples:
@@ -142,6 +174,7 @@ def window_at(run: Run, job: RankerJob, start: datetime, end: datetime) -> Itera
         job.files,
         {*job.params.retrievers, KNN},
         with_users=job.params.with_users,
+        tonight=job.tonight,
     )
     models = found.of(listeners)
     retrieval = Retrieval(own, models.neighbours, content_vectors(run, data, job.item), job)
@@ -189,7 +222,7 @@ class Retrieval:
             neighbours=models.neighbours,
             user_neighbours=models.user_neighbours,
         )
-        check_retrievers(self.job.params.retrievers, makers)
+        check_retrievers(self.job.params.retrievers, makers, self.job.fitted)
         return {name: makers[name]() for name in self.job.params.retrievers}
 
     def stage(self, model: RankerModel) -> SecondStage:

@@ -28,10 +28,12 @@ from musicrec.models.neural.kinds import KINDS, make_model, model_of_weights
 from musicrec.models.neural.lr_find import lr_find
 from musicrec.models.neural.next_track import NextTrackModel, NextTrackParams, Places
 from musicrec.models.neural.processes import ALONE, Processes
-from musicrec.models.neural.training import Judge, Source, Trained, TrainingParams, train
+from musicrec.models.neural.training import Judge, Source, Trained, train
+from musicrec.models.neural.training_params import TrainingParams
 from musicrec.params import Params
 
-_JOB, _MODEL, _VOCABULARY, _START, _CHECKPOINTS = "job.json", "model", "vocabulary", "start", "checkpoints"
+_JOB, _MODEL, _LAST = "job.json", "model", "last"
+_VOCABULARY, _START, _CHECKPOINTS = "vocabulary", "start", "checkpoints"
 
 
 class SequenceJob(Params):
@@ -64,11 +66,12 @@ class SequenceJob(Params):
 
 @dataclass(frozen=True)
 class Fitted:
-    """What a job gave: the kept weights, their epoch (from 0), and the history."""
+    """What a job gave: the kept weights, their epoch (from 0), the history, and the weights after the last epoch."""
 
     weights: Weights
     best_epoch: int
     history: tuple[Epoch, ...]
+    last_weights: Weights
 
 
 def write_job(folder: Path, job: SequenceJob, vocabulary: Places | None = None, start: Weights | None = None) -> None:
@@ -132,13 +135,14 @@ def run_job(folder: Path, log: Logger, processes: Processes = ALONE) -> Fitted:
         trained = train(model, source, params, ticker, judge, store, config, processes)
     if processes.rank == 0:
         _save(folder, job, trained)
-    return Fitted(trained.weights, trained.best_epoch, trained.history)
+    return Fitted(trained.weights, trained.best_epoch, trained.history, trained.last_weights)
 
 
 def fitted(folder: Path) -> Fitted:
     """What `run_job` saved."""
     weights, facts = load_model(folder / _MODEL)
-    return Fitted(weights, facts["best_epoch"], tuple(Epoch(**epoch) for epoch in facts["history"]))
+    last_weights = load_model(folder / _LAST)[0] if (folder / _LAST).is_dir() else weights
+    return Fitted(weights, facts["best_epoch"], tuple(Epoch(**epoch) for epoch in facts["history"]), last_weights)
 
 
 def load_next_track(folder: Path) -> NextTrackModel:
@@ -223,4 +227,7 @@ def _found_rate(
 def _save(folder: Path, job: SequenceJob, trained: Trained) -> None:
     facts = {"best_epoch": trained.best_epoch, "history": [asdict(epoch) for epoch in trained.history]}
     save_model(folder / _MODEL, trained.weights, {**job.model_dump(mode="json"), **job.note, **facts})
+    shutil.rmtree(folder / _LAST, ignore_errors=True)
+    if trained.best_epoch + 1 < len(trained.history):
+        save_model(folder / _LAST, trained.last_weights, {})
     plot_history(trained.history, trained.best_epoch, f"{job.kind}, {job.n_items:,} items", folder / "history.png")

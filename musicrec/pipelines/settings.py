@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from musicrec.evaluation.bootstrap import BootstrapParams
+from musicrec.models.ranker.params import RankerParams
 from musicrec.params import Params
 from musicrec.ranking.context import ContextParams
 from musicrec.ranking.diversity import DiversityParams
@@ -86,6 +87,25 @@ class ShelfHybrids(Params):
     def of(self, shelf: Shelf) -> HybridParams:
         """The hybrid of a shelf."""
         return self.discover if shelf == "discover" else self.again
+
+
+def models_of_list(name: str, hybrid: HybridParams, ranker: RankerParams) -> frozenset[str]:
+    """The models that a published list is made of: those of `hybrid`, those that the ranker asks, or the one named."""
+    if name == HYBRID:
+        members = [member for member, weight in hybrid.weights.items() if weight > 0]
+        parts = [models_of_list(member, hybrid, ranker) for member in members if member != HYBRID]
+        return frozenset().union(*parts)
+    if name == RANKER:
+        return frozenset({RANKER, KNN, *ranker.retrievers})
+    return frozenset({name, "als"} if name == RERANKER else {name})
+
+
+def models_of_lists(params: RecommendParams, hybrids: ShelfHybrids, ranker: RankerParams) -> frozenset[str]:
+    """The models, and baselines, that the lists of all shelves but `fresh` are made of."""
+    parts = [models_of_list(params.of(shelf), hybrids.of(shelf), ranker) for shelf in SHELVES]
+    own = params.diversity
+    alike = {own.similarity} if own.mmr_lambda < 1 and own.similarity != "artist" else set()
+    return frozenset(alike).union(*parts)
 
 
 class EvaluateParams(Params):

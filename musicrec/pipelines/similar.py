@@ -10,14 +10,14 @@ from pydantic import Field
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from musicrec.errors import InputError
+from musicrec.errors import InputError, TooLittleError
 from musicrec.io.runs import Run, Stage
 from musicrec.models.embedding import EmbeddingModel
 from musicrec.models.knn.fit import fit_knn
 from musicrec.models.knn.matrix import KnnParams
 from musicrec.params import Params
 from musicrec.pipelines.earlier_models import has_settings
-from musicrec.pipelines.publish import load_vectors
+from musicrec.pipelines.publish import load_vectors, was_left_out
 from musicrec.pipelines.settings import KNN
 from musicrec.pipelines.training_data import TrainingData, training_data
 from musicrec.ranking.topn import top_n
@@ -45,7 +45,8 @@ def train_knn(
 ) -> Stage:
     """Replace the neighbours by plays and vectors in gold.similar_tracks in one commit: each played item's nearest.
 
-    They stand best first, under the name of each model. What other jobs write there stays.
+    They stand best first, under the name of each model. What other jobs write there stays. Where no listener has played
+    two items the step counts as skipped, and there are no rows.
 
     Raises
     ------
@@ -60,7 +61,9 @@ def train_knn(
     played = data.interactions.select("item_idx").distinct()
     found = {KNN: fit_knn(data.interactions, params)}
     for name in similar.models:
-        found[name] = vector_neighbours(_item_vectors(run, name).join(played, "item_idx", "left_semi"), params.k)
+        vectors = _item_vectors(run, name)
+        if vectors is not None:
+            found[name] = vector_neighbours(vectors.join(played, "item_idx", "left_semi"), params.k)
     rows = [_rows(neighbours, data).withColumn("model", F.lit(name)) for name, neighbours in found.items()]
     marks = {"as_of": F.lit(run.day), "run_id": F.lit(run.run_id)}
     made = reduce(DataFrame.unionByName, rows).withColumns(marks)
@@ -71,7 +74,11 @@ def train_knn(
     counts = written.agg(F.count("*"), F.count_distinct("item")).collect()[0]
     items = played.count()
     run.metric("items_with_neighbours", counts[1])
-    return Stage(data.interactions.count(), counts[0], f"{counts[1]:,} of {items:,} items have neighbours")
+    pairs = data.interactions.count()
+    if not counts[0]:
+        why = TooLittleError("knn", "items that share a listener", f"{items:,} items, none that do")
+        return Stage(pairs, 0, str(why), is_skipped=True)
+    return Stage(pairs, counts[0], f"{counts[1]:,} of {items:,} items have neighbours")
 
 
 def neighbours_that_stay(run: Run, refit_days: int, settings: Mapping[str, Any], own: str) -> Stage | None:
@@ -108,9 +115,13 @@ def vector_neighbours(item_vectors: DataFrame, k: int) -> DataFrame:
     return lists.select(F.col("user_idx").alias("item_idx"), F.col("items").alias("neighbours"), "scores")
 
 
-def _item_vectors(run: Run, name: str) -> DataFrame:
+def _item_vectors(run: Run, name: str) -> DataFrame | None:
+    """Of a trained model; None where there was too little for it."""
     vectors = load_vectors(run, name, "item_vectors")
     if vectors.isEmpty():
+        if was_left_out(run, name):
+            run.log.warning("similar: left out", model=name)
+            return None
         location = run.lakehouse.location("models.item_vectors")
         raise InputError(f"table models.item_vectors at {location}", f"vectors of the model {name}", "none")
     return vectors

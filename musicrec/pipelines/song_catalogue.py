@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from musicrec.errors import InputError
 from musicrec.io.delta_rows import read_rows, rows_or_none
 from musicrec.models.blocks import read_vectors
+from musicrec.models.numbered import numbered
+from musicrec.models.significant import significant
 from musicrec.ranking.song_names import SongNames
 from musicrec.ranking.songs import ItemRows, Songs, TrackRows, make_songs
 from musicrec.transforms.song_rows import SURE_LINK
@@ -59,7 +61,7 @@ class Vectors:
         # A song's items are several rows, so more than `depth` of them are looked at; these exactly.
         wanted = min(len(rough), 4 * depth + 16)
         rows = np.argpartition(-rough, wanted - 1)[:wanted] if wanted else np.zeros(0, np.int64)
-        scores = np.round(self.unit[rows].astype(np.float64) @ vector.astype(np.float64), 6)
+        scores = significant(self.unit[rows].astype(np.float64) @ vector.astype(np.float64))
         songs = self.song[rows[np.lexsort((self.song[rows], -scores))]]
         first = np.sort(np.unique(songs, return_index=True)[1])
         found = songs[first]
@@ -188,10 +190,9 @@ def _codes(keys: Sequence[tuple[str, str]]) -> tuple[Ints, Ints]:
     """A number for each song and for each artist."""
     if not keys:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    songs = np.unique([_BETWEEN_KEYS.join(key) for key in keys], return_inverse=True)[1]
+    songs = numbered([_BETWEEN_KEYS.join(key) for key in keys])[1]
     # Songs without an artist have one each: nothing says that it is the same.
-    artists = np.unique([artist or _BETWEEN_KEYS + title for artist, title in keys], return_inverse=True)[1]
-    return songs.astype(np.int64), artists.astype(np.int64)
+    return songs, numbered([artist or _BETWEEN_KEYS + title for artist, title in keys])[1]
 
 
 def _content(tracks: pa.Table, songs: Songs) -> Vectors:

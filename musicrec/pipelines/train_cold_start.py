@@ -7,15 +7,17 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from musicrec.errors import NonFiniteError
+from musicrec.errors import NonFiniteError, TooLittleError
+from musicrec.evaluation.told_apart import Sample, check_told_apart
 from musicrec.io.runs import Run, Stage
 from musicrec.models.blocks import Ragged, read_vectors, write_lists
 from musicrec.models.cold_start.collect import World, by_hash, collect_world
 from musicrec.models.cold_start.content_map import Choice, Training, choose_map, fit_map
 from musicrec.models.cold_start.inputs import Ints, Matrix
 from musicrec.models.cold_start.params import ColdStartParams
-from musicrec.pipelines.publish import load_vectors, register
-from musicrec.schemas import TABLES
+from musicrec.pipelines.content import NO_FEATURES
+from musicrec.pipelines.publish import load_models, load_vectors, register, withdraw
+from musicrec.pipelines.telling import ITEMS, LISTENERS, settings_of
 from musicrec.transforms.interactions import ItemKind
 from musicrec.transforms.unplayed import unplayed_tracks
 
@@ -23,41 +25,49 @@ ALS_CONTENT = "als_content"
 
 # So many listeners say how much an error in the factors moves scores.
 _LISTENERS = 10_000
-_DECIMALS = 6
+_BITS = 20
 
 
-def train_cold_start(run: Run, item: ItemKind, params: ColdStartParams) -> Stage:
+def train_cold_start(run: Run, item: ItemKind, params: ColdStartParams, places: int = 10) -> Stage:
     """Publish the model `als_content`: item vectors of unplayed tracks, by track_idx, in the space of the newest ALS.
 
-    Where too few tracks with features were played, or items are artists, the model is empty.
+    Where too few tracks with features were played, or ALS had too little, the model is empty and the step counts as
+    skipped; where items are artists it is empty.
 
     Raises
     ------
-    InputError, TableMissingError : ALS was never trained.
+    InputError : ALS was never trained.
     NonFiniteError : the fit diverged.
+    DegenerateModelError : the scores cannot tell `places` of the tracks apart, though their features differ.
     """
     lake = run.lakehouse
     features = lake.read_or_empty("silver.track_features")
-    if item != "recording" or features.isEmpty():
-        return _nothing(run, "items are artists" if item != "recording" else "no track has features")
+    if item != "recording":
+        withdraw(run, ALS_CONTENT)
+        return Stage(0, 0, "items are artists")
+    if features.isEmpty():
+        return _nothing(run, NO_FEATURES)
+    if not load_models(run, ("als",)):
+        return _nothing(run, TooLittleError("cold start", "vectors of the model als", "none, there was too little"))
     world = collect_world(features, model_items(run), params.min_plays)
     if len(world.known) < params.min_tracks:
-        run.log.warning("cold start: too few played tracks", found=len(world.known), needed=params.min_tracks)
-        return _nothing(run, f"only {len(world.known)} played tracks with features")
+        needed = f"{params.min_tracks} played tracks with features (cold_start.min_tracks)"
+        return _nothing(run, TooLittleError("cold start", needed, f"{len(world.known)}"))
     fresh = unplayed_tracks(features, lake.read("silver.recordings"), lake.read("silver.links"))
     track_idx = np.sort(fresh.select("track_idx").toArrow()["track_idx"].to_numpy())
-    halves = _halves(world, track_idx, params)
+    halves, listeners = _halves(world, track_idx, params), _some_listeners(run)
     choice, explained = choose_map(
         world.training,
         world.factors,
         world.plays,
         world.played,
         world.tracks.take(halves[0]),
-        _some_listeners(run),
+        listeners,
         params,
         run.log,
     )
     vectors = predicted(world, choice, params, track_idx, halves)
+    _check(world, track_idx, listeners, vectors, params, places)
     for tried, share in explained.items():
         run.metric("explained_held_out", share, map=str(tried))
     _publish(run, _frame(lake.spark, track_idx, vectors), params, choice, explained, len(world.known))
@@ -103,7 +113,24 @@ def predicted(
         vectors[asked] = fitted.predict(world.tracks.take(places[asked]))
     if not np.isfinite(vectors).all():
         raise NonFiniteError("model als_content: vectors hold NaN or infinity")
-    return np.asarray(np.round(vectors, _DECIMALS))
+    # To a 2²⁰th of the largest factor, whatever the factors' scale: below it is the noise of sums.
+    step = 2.0 ** (np.ceil(np.log2(np.abs(world.factors).max(initial=0.0) or 1.0)) - _BITS)
+    return np.asarray(np.rint(vectors / step) * step)
+
+
+def _check(
+    world: World, track_idx: Ints, listeners: Matrix, vectors: Matrix, params: ColdStartParams, places: int
+) -> None:
+    some = np.unique(np.linspace(0, max(len(vectors) - 1, 0), min(len(vectors), ITEMS)).astype(np.int64))
+    sample = Sample(listeners[:LISTENERS], vectors[some, :-1], vectors[some, -1])
+
+    def possible() -> Ints:
+        own = world.tracks.take(np.searchsorted(world.track_idx, track_idx[some]))
+        told = len(np.unique(np.column_stack([own.content, own.artist]), axis=0))
+        return np.full(len(sample.users), told, np.int64)
+
+    settings = settings_of("cold_start", params)
+    check_told_apart(ALS_CONTENT, settings, sample.different_scores(), min(places, len(some)), possible)
 
 
 def _some_listeners(run: Run) -> Matrix:
@@ -133,11 +160,7 @@ def _publish(
     register(run, ALS_CONTENT, params, "", figures, None, items)
 
 
-def _nothing(run: Run, why: str) -> Stage:
+def _nothing(run: Run, why: TooLittleError) -> Stage:
     """No model: an earlier night's vectors must not stay, since they lie in another space."""
-    lake = run.lakehouse
-    if lake.exists("models.item_vectors") and not load_vectors(run, ALS_CONTENT, "item_vectors").isEmpty():
-        none = lake.spark.createDataFrame([], TABLES["models.item_vectors"].schema)
-        lake.overwrite("models.item_vectors", none, where=f"model = '{ALS_CONTENT}'")
-    run.log.info("cold start: nothing to learn", why=why)
-    return Stage(0, 0, why)
+    withdraw(run, ALS_CONTENT)
+    return Stage(0, 0, str(why), is_skipped=True)

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, time
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from musicrec.errors import InputError
+from musicrec.errors import InputError, TooLittleError
 from musicrec.evaluation.baselines import popularity
 from musicrec.io.runs import Run
 from musicrec.pipelines.feedback import feedback_before
@@ -63,7 +63,8 @@ def training_data(
 
     Raises
     ------
-    InputError : silver was built without this kind of item, or nothing was played before `until`.
+    InputError : silver was built without this kind of item, or holds no play.
+    TooLittleError : nothing was played before `until`.
     """
     lake = run.lakehouse
     users, items = lake.read("silver.user_index"), lake.read("silver.item_index")
@@ -81,7 +82,8 @@ def training_data(
     pairs = pairs.persist() if read_often else pairs
     if pairs.isEmpty():
         where = f"table silver.interactions at {lake.location('silver.interactions')}"
-        raise InputError(where, f"plays of item kind {item} before {until or midnight(run.day)}", "none")
+        kind = TooLittleError if until else InputError
+        raise kind(where, f"plays of item kind {item} before {until or midnight(run.day)}", "none")
     sequences = lake.read("silver.sequences")
     facts = item_facts(lake.read("silver.recordings"), items, item).persist()
     return TrainingData(

@@ -20,6 +20,7 @@ from pyspark.sql import functions as F
 
 from musicrec.models.blocks import Array, Ragged, read_lists, write_lists
 from musicrec.models.shared_arrays import SharedArrays
+from musicrec.models.significant import significant
 from musicrec.params import Params
 
 # In the order of the day: part p holds the hours 6 p to 6 p + 5.
@@ -80,7 +81,8 @@ def context_lists(lists: DataFrame, plays: DataFrame, items: DataFrame, params: 
     score = affinity ^ strength / (damping + rank). Affinity of listener u, item i by artist a and part p:
     (O_uap + κ A_ip) / (E_uap + κ), O_uap = u's plays of a in p, E_uap = u's plays of a × u's share of p; A_ip likewise
     of everyone's plays of i, E_ip = Σ plays_ui × share_up, with the artist's ratio as prior, whose own prior is 1. A
-    listener's shares are drawn to everyone's by κ plays. Scores are rounded to 12 decimals; ties go by the list.
+    listener's shares are drawn to everyone's by κ plays. Scores are rounded to 30 significant bits; ties go by the
+    list.
 
     Parameters
     ----------
@@ -134,7 +136,7 @@ def _of_listener(
     base = np.reciprocal(params.damping + np.arange(1, len(items) + 1, dtype=np.float64))
     made = []
     for part in np.flatnonzero(own["plays_in"] >= params.min_plays):
-        scores = np.asarray(np.round(base * factors[:, part] ** params.strength, 12), np.float64)
+        scores = significant(base * factors[:, part] ** params.strength)
         order = np.argsort(-scores, kind="stable")
         made.append((int(part), items[order], scores[order]))
     return made

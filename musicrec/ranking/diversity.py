@@ -70,7 +70,7 @@ def diversify(
     listener cannot be offered enough artists; with n below 1 / share an artist stands there once.
 
     Scores are those of the list for λ = 1, else the value above, which never rises from place to place; the j-th of
-    the popular has the last of them less j × 10⁻⁶.
+    the popular has the last of them, s, less j × 10⁻⁶ |s|, as in `fill`.
 
     Parameters
     ----------

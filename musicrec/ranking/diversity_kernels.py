@@ -8,11 +8,13 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from musicrec.models.significant import SPLIT
 from musicrec.ranking.topn_heap import exact_dot
 
 Array = NDArray[Any]
 Columns = tuple[Array, ...]
 
+# As in `fill`.
 _STEP = 1e-6
 
 
@@ -131,8 +133,11 @@ def _spread_one(
             break
         cap += 1
     last = values[mine - 1] if mine > 0 else 0.0
+    step = _STEP * (abs(last) if last != 0.0 else 1.0)
     for i in range(mine, found):
-        values[i] = np.rint((last - _STEP * (i - mine + 1)) * 1e6) / 1e6
+        value = last - step * (i - mine + 1)
+        wide = value * SPLIT
+        values[i] = wide - (wide - value)
     return mine, found
 
 

@@ -16,6 +16,8 @@ Columns = tuple[Array, ...]
 
 # Candidates of a listener beyond twice the list's length.
 _SPARE = 32
+# What a float32 product can lose where it is too small for a normal number.
+_LOST = 2.0**-125
 
 
 @dataclass(frozen=True)
@@ -45,14 +47,15 @@ class Engine:
     """Finds the n best items of each listener, exactly.
 
     A float32 product of some listeners and a tile of items finds, with a proven margin for its error, the pairs that
-    can still enter a list; those are scored in float64, rounded to 6 decimals and compared by score, then item_idx.
+    can still enter a list; those are scored in float64, to 30 significant bits, and compared by score, then item_idx.
     Tiles come in the order of what they can score at most, and take part only for the listeners for whom that is
     enough; so the usual list is found in a part of the catalogue (Teflioudi, Gemulla and Mykytiuk, "LEMP: Fast
     Retrieval of Large Entries in a Matrix Product", 2015, for the bound by length).
 
     The error of a rough score: |fl(x·y) − x·y| ≤ d u / (1 − d u) |x||y|, u = 2⁻²⁴ (Higham, Accuracy and Stability of
     Numerical Algorithms, 3.1). Scaling x, scaling the product, adding the bias and casting the floor to float32 round
-    once each: 2 (d + 6) u is more than all of them.
+    once each, and the exact score's own rounding is less than one of these: 2 (d + 6) u is more than all of them. What
+    lies below float32's smallest normal number, 2⁻¹²⁶, may be lost in each of d products, before the item's scale.
 
     Parameters
     ----------
@@ -72,6 +75,7 @@ class Engine:
         self.tiles = [_tile(catalogue, start, min(start + tile, self.size)) for start in range(0, self.size, tile)]
         self.reach = float(c.norms.max(initial=0.0))
         self.most_bias = float(np.abs(c.bias).max(initial=0.0))
+        self.most_scale = float(c.scale.max(initial=0.0))
 
     def best(self, block: Block) -> tuple[Ragged, Ragged]:
         """Each listener's items (int32) and scores (float64), best first."""
@@ -103,7 +107,8 @@ class Engine:
         own, scale, sizes = about
         listeners, room = len(own), 2 * self.n + _SPARE
         scaled = own if self.metric == "dot" else (own * scale[:, None]).astype(np.float32)
-        margins = (own.shape[1] + 6) * 2.0**-23 * (sizes * self.reach + self.most_bias) + 1e-6
+        width = own.shape[1] + 6
+        margins = width * (2.0**-23 * (sizes * self.reach + self.most_bias) + _LOST * (1.0 + self.most_scale))
         places, counts = np.empty((listeners, room), np.int32), np.zeros(listeners, np.int64)
         floors = np.full(listeners, -np.inf)
         pool = (np.empty((listeners, room), np.float32), places, counts, floors, np.empty(room, np.float32))

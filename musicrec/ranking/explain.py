@@ -17,6 +17,8 @@ from pyspark.sql.types import ArrayType, StringType, StructField, StructType
 
 from musicrec.models.blocks import Ragged, find, read_lists, write_lists
 from musicrec.models.embedding import ItemMatrix, collect_items
+from musicrec.models.numbered import numbered
+from musicrec.ranking.catalogue import lengths
 
 Ints = NDArray[np.int64]
 
@@ -173,14 +175,14 @@ def _catalogue(item_vectors: DataFrame, titles: DataFrame) -> _Catalogue:
     items = collect_items(item_vectors)
     # Less the mean vector: what all items share (in ALS mostly how popular they are) likens everything to everything.
     own = items.vectors - items.vectors.mean(axis=0) if len(items.vectors) else items.vectors
-    norms = np.linalg.norm(own, axis=1, keepdims=True)
+    norms = lengths(own)[:, None]
     unit = np.divide(own, norms, out=np.zeros_like(own), where=norms > 0)
     named = titles.where(F.trim("artist") != "").select(F.col("item_idx").cast("int"), "artist").toArrow()
-    artists, number = np.unique(named["artist"].to_numpy().astype(str), return_inverse=True)
+    artists, number = numbered(named["artist"])
     rows, known = items.positions(named["item_idx"].to_numpy())
     artist_of = np.full(len(items.item_idx), -1, dtype=np.int64)
     artist_of[rows[known]] = number[known]
-    return _Catalogue(ItemMatrix(items.item_idx, unit, items.bias), artist_of, artists.tolist())
+    return _Catalogue(ItemMatrix(items.item_idx, unit, items.bias), artist_of, artists)
 
 
 def _reasons(catalogue: _Catalogue, offered: Ragged, heard: Ragged, plays: NDArray[Any]) -> list[str | None]:

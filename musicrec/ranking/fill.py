@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, BooleanType, DoubleType, IntegerType, StructField, StructType
 
 from musicrec.models.blocks import Array, Ragged, read_lists, write_lists
+from musicrec.models.significant import significant
 
-# Each filled item stands this far below the one before it.
+# Each filled item stands this share of the own list's last score below the one before it.
 SCORE_STEP = 1e-6
 
 
@@ -21,8 +21,8 @@ def fill(lists: DataFrame, users: DataFrame, popular: DataFrame, heard: DataFram
     """A list of n for every listener, where the catalogue allows.
 
     First the listener's own list, then the popular items that are neither heard nor in it, in their order. The j-th
-    filled item's score is the own list's last score − j × 10⁻⁶ (0 − j × 10⁻⁶ after an empty list), so scores fall
-    strictly through the filled part, below the listener's own.
+    filled item's score is the own list's last score s less j × 10⁻⁶ |s| (−j × 10⁻⁶ where that is 0 or the list empty),
+    so at any scale scores fall strictly through the filled part, below the listener's own.
 
     Parameters
     ----------
@@ -83,8 +83,8 @@ def complete_one(own: Array, scores: Array, heard: Array, popular: Array, n: int
     # So many of the popular hold enough, even if all that was heard or listed is among them.
     head = popular[: n + len(heard)]
     added = head[~np.isin(head, np.concatenate([own, heard]))][: n - len(own)]
-    last = scores[-1] if len(scores) else 0.0
-    below: NDArray[np.float64] = np.round(last - SCORE_STEP * np.arange(1, len(added) + 1), 6)
+    last = float(scores[-1]) if len(scores) else 0.0
+    below = significant(last - SCORE_STEP * (abs(last) or 1.0) * np.arange(1, len(added) + 1))
     marks = np.arange(len(own) + len(added)) >= len(own)
     return np.concatenate([own, added]), np.concatenate([scores, below]), marks
 

@@ -14,6 +14,7 @@ from pyspark.sql import functions as F
 
 from musicrec.errors import InputError
 from musicrec.models.blocks import Ragged, read_lists, write_lists
+from musicrec.models.significant import significant
 from musicrec.params import Params
 from musicrec.ranking.topn import LISTS_SCHEMA
 
@@ -49,8 +50,8 @@ def fuse(lists_by_model: Mapping[str, DataFrame], params: HybridParams, depth: i
     """Weighted reciprocal rank fusion: an item's score is Σ weight / (k + rank) over the lists that hold it.
 
     Cormack, Clarke and Büttcher, "Reciprocal Rank Fusion Outperforms Condorcet and Individual Rank Learning Methods",
-    2009. Only ranks count, so the models' scores need no common scale. Scores are rounded to 12 decimals; ties go to
-    the lower item_idx.
+    2009. Only ranks count, so the models' scores need no common scale. Scores are rounded to 30 significant bits; ties
+    go to the lower item_idx.
 
     Parameters
     ----------
@@ -104,7 +105,7 @@ def _fuse_block(lists: list[Ragged], weights: Floats, k: int, depth: int) -> tup
     order = np.lexsort((items, rows))
     rows, items, parts = rows[order], items[order], parts[order]
     first = np.flatnonzero(np.diff(rows, prepend=-1) | np.diff(items, prepend=-1)) if len(rows) else order
-    scores = np.round(np.add.reduceat(parts, first), 12) if len(rows) else parts
+    scores = significant(np.add.reduceat(parts, first)) if len(rows) else parts
     rows, items = rows[first], items[first]
     order = np.lexsort((items, -scores, rows))
     rows = rows[order]

@@ -14,6 +14,7 @@ from pyspark.sql import functions as F
 from musicrec.errors import NonFiniteError
 from musicrec.models.blocks import Ragged, read_vectors, write_lists
 from musicrec.models.shared_arrays import SharedArrays
+from musicrec.models.side_by_side import partitions_for
 from musicrec.ranking.catalogue import Catalogue, collect_catalogue
 from musicrec.ranking.engine import Block, Engine, no_lists
 
@@ -30,7 +31,7 @@ class Nearest:
     |x − y|² = |x|² + |y|² − 2 x·y: for near vectors, the ones that are wanted, that is the small rest of large numbers.
     A float32 pass over a tile finds what can be near enough, with a margin for its error: each of the d terms and sums
     is rounded at most (d + 4) times by 2⁻²⁴ (Higham, Accuracy and Stability of Numerical Algorithms, 4.2). Those are
-    measured in float64 and rounded to 6 decimals; ties go to the lower item_idx.
+    measured in float64, to 30 significant bits; ties go to the lower item_idx.
 
     Parameters
     ----------
@@ -92,7 +93,7 @@ def nearest_items(
     Returns
     -------
     DataFrame (item_idx int, items array<int>, scores array<double>), best first, one row per item that asks. A score is
-    the cosine, or the distance below 0; rounded to 6 decimals, ties to the lower item_idx.
+    the cosine, or the distance below 0; to 30 significant bits, ties to the lower item_idx.
 
     Raises
     ------
@@ -117,6 +118,5 @@ def nearest_items(
                 yield pa.RecordBatch.from_arrays(columns, ["item_idx", "items", "scores"])
 
     own = F.coalesce(F.col("own_idx"), F.lit(-1)).cast("int").alias("own_idx")
-    partitions = int(session.conf.get("spark.sql.shuffle.partitions") or 200)
     wanted = asking.select(F.col("item_idx").cast("int"), own, F.col("vector").cast("array<float>"))
-    return wanted.repartition(partitions, "item_idx").mapInArrow(search, NEIGHBOURS_SCHEMA)
+    return wanted.repartition(partitions_for(asking), "item_idx").mapInArrow(search, NEIGHBOURS_SCHEMA)

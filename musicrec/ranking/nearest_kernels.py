@@ -8,20 +8,24 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from musicrec.models.significant import SHARE, SPLIT
+
 Array = NDArray[Any]
 
-# Distances that differ by less are equal: far above what float64 sums in another order differ by.
-_PLACES = 1e6
+# Below float32's normal numbers a term is lost, or up to this much too large.
+_LOST = 2.0**-125
 
 
 @njit(cache=True, nogil=True)
 def exact_distance(one: Array, tile: Array, j: int, squares: bool) -> Any:
-    """The Euclidean (`squares`) or Manhattan distance to column j of the tile, in float64, rounded to 6 decimals."""
+    """The Euclidean (`squares`) or Manhattan distance to column j of the tile, in float64, to 30 significant bits."""
     total = np.float64(0.0)
     for c in range(len(one)):
         difference = np.float64(one[c]) - np.float64(tile[c, j])
         total += difference * difference if squares else abs(difference)
-    return np.rint((np.sqrt(total) if squares else total) * _PLACES) / _PLACES
+    distance = np.sqrt(total) if squares else total
+    wide = distance * SPLIT
+    return wide - (wide - distance)
 
 
 @njit(cache=True, nogil=True)
@@ -42,10 +46,10 @@ def _rough_distances(one: Array, tile: Array, squares: bool, rough: Array) -> No
 
 
 @njit(cache=True, nogil=True)
-def _reach(worst: float, squares: bool, slack: float) -> Any:
+def _reach(worst: float, squares: bool, slack: float, lost: float) -> Any:
     """The largest rough sum of an item that can be as near as `worst`."""
-    at_most = worst + 1.0 / _PLACES
-    return np.float32((at_most * at_most if squares else at_most) * (1 + slack) + 1e-30)
+    at_most = worst * (1 + SHARE)
+    return np.float32((at_most * at_most if squares else at_most) * (1 + slack) + lost)
 
 
 @njit(cache=True, nogil=True)
@@ -74,11 +78,12 @@ def scan_tile(
     counts : int64 [n], their lengths.
     """
     k, width = found.shape[1], tile.shape[1]
+    lost = (asking.shape[1] + 6) * _LOST
     rough = np.empty(width, np.float32)
     for u in range(len(asking)):
         one, size = asking[u], counts[u]
         _rough_distances(one, tile, squares, rough)
-        limit = np.float32(np.inf) if size < k else _reach(distances[u, k - 1], squares, slack)
+        limit = np.float32(np.inf) if size < k else _reach(distances[u, k - 1], squares, slack, lost)
         for j in range(width):
             if rough[j] > limit or items[j] == left_out[u]:
                 continue
@@ -98,5 +103,5 @@ def scan_tile(
                 last -= 1
             distances[u, last], found[u, last] = distance, item
             if size == k:
-                limit = _reach(distances[u, k - 1], squares, slack)
+                limit = _reach(distances[u, k - 1], squares, slack, lost)
         counts[u] = size

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from musicrec.models.significant import significant
 from musicrec.params import Params
 from musicrec.ranking.smooth_order import OrderParams, smooth_order, transitions
 from musicrec.ranking.songs import Songs
@@ -87,7 +88,7 @@ def join_sources(sources: Sequence[Source], without: Ints) -> Candidates:
     order = np.lexsort((of, -parts, songs))
     songs, of, parts = songs[order], of[order], parts[order]
     first = np.flatnonzero(np.diff(songs, prepend=-1))
-    scores = np.round(np.add.reduceat(parts, first), 12) if len(songs) else parts
+    scores = significant(np.add.reduceat(parts, first)) if len(songs) else parts
     songs, of = songs[first], of[first]
     best = np.lexsort((songs, -scores))
     return Candidates(songs[best], scores[best], of[best])

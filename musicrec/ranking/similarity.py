@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 
 from musicrec.models.blocks import Ragged, write_lists
 from musicrec.models.shared_arrays import SharedArrays
+from musicrec.models.side_by_side import partitions_for
 from musicrec.ranking.catalogue import Catalogue, Metric, collect_catalogue
 from musicrec.ranking.engine import Block, Engine, no_lists
 from musicrec.ranking.gather import gather, read_buckets
@@ -23,8 +24,8 @@ def similar_items(
 ) -> DataFrame:
     """The k items nearest to each item, itself left out, exactly; biases play no part.
 
-    Scores are rounded to 6 decimals and ranked, best first, then by item_idx. The vectors go to each executor once,
-    as a file that its tasks map; a task holds a bucket of items and item_block × tile float32.
+    Scores are rounded to 30 significant bits and ranked, best first, then by item_idx. The vectors go to each executor
+    once, as a file that its tasks map; a task holds a bucket of items and item_block × tile float32.
 
     Parameters
     ----------
@@ -56,6 +57,5 @@ def similar_items(
                 columns = [pa.array(own), write_lists(items, pa.int32()), write_lists(scores, pa.float64())]
                 yield pa.RecordBatch.from_arrays(columns, ["item_idx", "items", "scores"])
 
-    partitions = int(session.conf.get("spark.sql.shuffle.partitions") or 200)
     sources = item_vectors.select(F.col("item_idx").alias("user_idx"), "vector")
-    return gather(sources, {}, partitions).mapInArrow(rank, SIMILAR_SCHEMA)
+    return gather(sources, {}, partitions_for(item_vectors)).mapInArrow(rank, SIMILAR_SCHEMA)

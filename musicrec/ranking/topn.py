@@ -14,6 +14,7 @@ from pyspark.sql import functions as F
 from musicrec.models.blocks import Ragged, write_lists
 from musicrec.models.embedding import EmbeddingModel
 from musicrec.models.shared_arrays import SharedArrays
+from musicrec.models.side_by_side import partitions_for
 from musicrec.ranking.catalogue import Catalogue, Metric, collect_catalogue
 from musicrec.ranking.engine import Block, Engine, no_lists
 from musicrec.ranking.filters import Filters
@@ -38,9 +39,9 @@ def top_n(
 ) -> DataFrame:
     """The n best items of every listener who has a vector, exactly.
 
-    Scores are rounded to 6 decimals and ranked, best first, then by item_idx; so neither the blocks' sizes nor the
-    partitions change a list. The item matrix goes to each executor once, as a file that its tasks map;
-    a task holds one bucket of listeners and user_block × item_block float32.
+    Scores are rounded to 30 significant bits and ranked, best first, then by item_idx; so neither the blocks' sizes,
+    the partitions nor the vectors' scale change a list. The item matrix goes to each executor once, as a file that its
+    tasks map; a task holds one bucket of listeners and user_block × item_block float32.
 
     Parameters
     ----------
@@ -79,7 +80,7 @@ def top_n(
 
     lists = {"heard": _heard(heard), **filters.lists()}
     names = tuple(lists)
-    partitions = int(session.conf.get("spark.sql.shuffle.partitions") or 200)
+    partitions = partitions_for(model.user_vectors)
     return gather(model.user_vectors, lists, partitions).mapInArrow(rank, LISTS_SCHEMA)
 
 

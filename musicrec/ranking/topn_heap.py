@@ -2,8 +2,8 @@
 
 A heap is four arrays of the list's length: scores, items (item_idx), artists and places (rows of the catalogue), with
 the worst entry first. An entry is worse than another if its score is lower, or equal and its item_idx higher: a total
-order. Numba's caches look at the caller's file only: after a change here, touch `topn_kernels.py` and
-`explain_kernels.py` too.
+order. Numba's caches look at the text of the caller's file only: after a change here or in `significant.py`, change
+`topn_kernels.py`, `diversity_kernels.py` and `explain_kernels.py` too, or remove `__pycache__`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
+
+from musicrec.models.significant import SPLIT
 
 Array = NDArray[Any]
 
@@ -154,6 +156,8 @@ def exact_dot(left: Array, right: Array) -> Any:
 
 @njit(cache=True, nogil=True)
 def exact_score(left: Array, right: Array, scale: float, bias: float) -> Any:
-    """(left · right) × scale + bias in float64, rounded to 6 decimals: the same bits wherever it is computed."""
+    """(left · right) × scale + bias in float64, to 30 significant bits: the same bits wherever it is computed."""
+    score = exact_dot(left, right) * scale + np.float64(bias)
+    wide = score * SPLIT
     # + 0.0 turns −0.0 into 0.0.
-    return np.rint((exact_dot(left, right) * scale + np.float64(bias)) * 1e6) / 1e6 + 0.0
+    return wide - (wide - score) + 0.0

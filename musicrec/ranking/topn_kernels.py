@@ -13,6 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from musicrec.models.significant import SHARE
 from musicrec.ranking.topn_heap import exact_score, holds, nth_best, offer, sink
 
 Array = NDArray[Any]
@@ -135,8 +136,8 @@ def _still_wanted(left_out: Columns, u: int, n: int, cap: int) -> Any:
 def reaching(sizes: Array, floors: Array, reach: float, lift: float, rows: Array) -> int:
     """The listeners to whom a tile can still give something, into `rows`; returns how many they are.
 
-    No score of the tile is above size × reach + lift, by Cauchy and Schwarz; 10⁻¹² of it covers the bound's own
-    rounding, 10⁻⁶ that of the scores.
+    No score of the tile is above size × reach + lift, by Cauchy and Schwarz; 2⁻²⁹ of it covers that scores are rounded,
+    and the bound's own rounding.
 
     Parameters
     ----------
@@ -147,7 +148,7 @@ def reaching(sizes: Array, floors: Array, reach: float, lift: float, rows: Array
     found = 0
     for u in range(len(sizes)):
         top = sizes[u] * reach
-        if top + lift + 1e-12 * (top + abs(lift)) + 1e-6 >= floors[u]:
+        if top + lift + SHARE * (top + abs(lift)) >= floors[u]:
             rows[found] = u
             found += 1
     return found

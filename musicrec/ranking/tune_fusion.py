@@ -13,6 +13,7 @@ from pyspark.sql import DataFrame
 
 from musicrec.errors import InputError
 from musicrec.models.blocks import Ragged, find, read_lists
+from musicrec.models.significant import BITS, significant
 from musicrec.ranking.fusion import HybridParams
 
 Array = NDArray[Any]
@@ -21,8 +22,9 @@ Floats = NDArray[np.float64]
 # Tried for each model in turn; what counts is how they stand to each other.
 GRID = (0.0, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
 
-# Scores are compared to 12 decimals, as `fuse` rounds them; a listener's lists hold fewer than 2²⁰ items.
-_UNITS, _PLACE_BITS = 1e12, 20
+# Scores are compared as `fuse` rounds them, by their 40 bits that are not zero; a listener's lists hold fewer than 2²⁰
+# items.
+_PLACE_BITS = 20
 _LAST_PLACE = (1 << _PLACE_BITS) - 1
 
 
@@ -175,7 +177,7 @@ class _Parts:
         starts = np.searchsorted(self.rows, np.arange(len(self.ideal) + 1))
         width = max(int(np.diff(starts).max(initial=0)), at)
         within = np.arange(len(self.rows)) - starts[self.rows]
-        ranked = (np.rint(scores * _UNITS).astype(np.int64) << _PLACE_BITS) | (_LAST_PLACE - within)
+        ranked = (significant(scores).view(np.int64) >> (53 - BITS) << _PLACE_BITS) | (_LAST_PLACE - within)
         keys = np.zeros((len(self.ideal), width), np.int64)
         keys[self.rows, within] = np.where(scores > 0, ranked, 0)
         top = -np.sort(-np.partition(keys, width - at, axis=1)[:, width - at :], axis=1)

@@ -28,7 +28,7 @@ TABLES = (
     Table(
         "ops.runs",
         ("run_id", "job"),
-        "a job's run: what it ran with, read and wrote",
+        "a job's run: what it ran with, read and wrote; status ok, skipped, refused or failed, error = why",
         "every job",
         {
             "run_id": STRING,

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import reduce
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from musicrec.transforms.bounds import LONGEST_ID, LONGEST_NAME, is_longer, kept_text
+from musicrec.transforms.ids import mbid_column, mbids_column, mbids_of_list, msid_column
 from musicrec.transforms.interactions import InteractionParams, ItemKind, weight_of_one_play
-from musicrec.transforms.text import artist_key_column
+from musicrec.transforms.text import artist_key_column, trimmed
+from musicrec.transforms.times import TIME_REASONS, instant_of, stamp_of, time_faults
 
-# `malformed`: the line could not be parsed at all; `file`: where it stood; `row`: the line as received.
+# `malformed`: the line could not be parsed at all; `undecoded`: it holds bytes that are not UTF-8; `file`: where it
+# stood; `row`: the line as received.
 RAW_COLUMNS = {
     "user_id": "string",
     "user_name": "string",
@@ -22,17 +27,18 @@ RAW_COLUMNS = {
     "feedback": "string",
     "created": "string",
     "malformed": "boolean",
+    "undecoded": "boolean",
     "file": "string",
     "row": "string",
 }
 
-REASONS = ("malformed", "missing_user", "missing_item", "bad_score", "missing_time")
+REASONS = ("malformed", "bad_encoding", "too_long", "missing_user", "missing_item", "bad_score", *TIME_REASONS)
 
 LOVE, REMOVED, HATE = 1, 0, -1
 
 # What ListenBrainz' rating of a recommendation says of the recording.
 _RATINGS = {"love": LOVE, "like": LOVE, "dislike": HATE, "hate": HATE, "bad_recommendation": HATE}
-_YEAR_9999 = 253_402_300_799
+_EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 # What tells two statements apart.
 _SAID = (
     "item_kind",
@@ -47,33 +53,48 @@ _SAID = (
 )
 
 
-def judge(raw: DataFrame) -> DataFrame:
+def judge(raw: DataFrame, now: datetime) -> DataFrame:
     """The columns of bronze.feedback that follow from a line, `reason` and `row`.
 
     `reason` says why a line cannot be right, several joined by commas in the order of `REASONS`; null = it can.
     `item_kind` is `recording`, `artist`, or `user` for a line that says whose name a name is. A recording's score is
-    1, -1 or 0; an artist is blocked by -1, which may be left out, and allowed again by 0.
+    1, -1 or 0; an artist is blocked by -1, which may be left out, and allowed again by 0. Nothing was said after
+    `now`, the run's clock.
     """
-    texts = {name: _filled(name) for name in ("user_id", "user_name", "artist_name", "score", "feedback", "created")}
-    ids = {name: F.lower(_filled(name)) for name in ("recording_msid", "recording_mbid", "artist_mbid")}
+    texts = {
+        name: trimmed(F.col(name)) for name in ("user_id", "user_name", "artist_name", "score", "feedback", "created")
+    }
+    ids = {
+        "recording_msid": F.lower(msid_column(F.col("recording_msid"))),
+        "recording_mbid": mbid_column(F.col("recording_mbid")),
+        # A joint credit's MBIDs, with commas: all of its artists are meant.
+        "artist_mbid": F.array_join(mbids_column(F.col("artist_mbid")), ","),
+    }
     said = raw.withColumns({**texts, **ids})
     of_recording = F.coalesce("recording_msid", "recording_mbid").isNotNull()
     of_artist = F.coalesce("artist_mbid", "artist_name").isNotNull()
     of_user = F.col("user_id").isNotNull() & F.col("user_name").isNotNull() & F.coalesce("score", "feedback").isNull()
     kind = F.when(of_recording, "recording").when(of_artist, "artist").when(of_user, "user")
-    said = said.withColumns({"item_kind": kind, "score": _score(kind), "created_at": _instant("created")})
-    readable, needs_more = ~F.col("malformed"), F.col("item_kind") != "user"
+    created = F.col("created")
+    created_at = instant_of(created, whole_days=True)
+    said = said.withColumns({"item_kind": kind, "score": _score(kind), "created_at": created_at})
+    undecoded = F.coalesce("undecoded", F.lit(False))
+    readable, needs_more = ~F.col("malformed") & ~undecoded, F.col("item_kind") != "user"
     faults = {
-        "malformed": F.col("malformed"),
+        "malformed": F.col("malformed") & ~undecoded,
+        "bad_encoding": undecoded,
+        "too_long": readable & _is_too_long(),
         "missing_user": readable & F.coalesce("user_id", "user_name").isNull(),
         "missing_item": readable & F.col("item_kind").isNull(),
         "bad_score": readable & needs_more & F.col("score").isNull(),
-        "missing_time": readable & needs_more & F.col("created_at").isNull(),
     }
+    of_time = time_faults(F.col("created_at"), stamp_of(created, whole_days=True), _EARLIEST, now, now)
+    faults |= {name: readable & needs_more & is_so for name, is_so in of_time.items()}
     reason = F.concat_ws(",", *[F.when(faults[name], F.lit(name)) for name in REASONS])
     judged = said.withColumns(
         {
             "reason": F.when(reason != "", reason),
+            "row": kept_text(F.col("row")),
             "statement_id": F.md5(F.to_json(F.struct(*_SAID), {"ignoreNullFields": "false"})),
         }
     )
@@ -167,8 +188,10 @@ def add_loved(pairs: DataFrame, feedback: DataFrame, params: InteractionParams) 
     return heard.unionByName(told)
 
 
-def _filled(name: str) -> Column:
-    return F.when(F.trim(name) != "", F.trim(name))
+def _is_too_long() -> Column:
+    bounds = dict.fromkeys(("user_id", "user_name", "recording_msid", "recording_mbid"), LONGEST_ID)
+    bounds |= dict.fromkeys(("artist_mbid", "artist_name"), LONGEST_NAME)
+    return reduce(Column.__or__, [is_longer(F.col(name), longest) for name, longest in bounds.items()])
 
 
 def _score(kind: Column) -> Column:
@@ -179,13 +202,6 @@ def _score(kind: Column) -> Column:
     score = F.when(number.isin(-1.0, 0.0, 1.0), number.cast("int")).when(number.isNull(), rating)
     blocked = F.when(given.isNull(), F.lit(HATE)).when(score <= REMOVED, score)
     return F.when(kind == "artist", blocked).otherwise(score)
-
-
-def _instant(name: str) -> Column:
-    """Seconds since 1970, as a number or its text; else a date and time in UTC."""
-    seconds = F.col(name).try_cast("double")
-    since_1970 = F.timestamp_seconds(F.when(seconds.between(0, _YEAR_9999), F.floor(seconds)))
-    return F.coalesce(since_1970, F.when(seconds.isNull(), F.try_to_timestamp(F.col(name))))
 
 
 def _with_listener(statements: DataFrame, user_index: DataFrame) -> DataFrame:
@@ -206,7 +222,12 @@ def _with_listener(statements: DataFrame, user_index: DataFrame) -> DataFrame:
 
 
 def _recordings(who: DataFrame, listens: DataFrame) -> DataFrame:
-    said = who.where(F.col("item_kind") == "recording")
+    # Statements that were taken in by an earlier version hold ids as they came.
+    ids = {
+        "recording_msid": F.lower(msid_column(F.col("recording_msid"))),
+        "recording_mbid": mbid_column(F.col("recording_mbid")),
+    }
+    said = who.where(F.col("item_kind") == "recording").withColumns(ids)
     msids = said.select(F.col("recording_msid").alias("msid")).distinct()
     met = listens.select(F.lower("recording_msid").alias("msid"), "recording_id")
     met = met.join(F.broadcast(msids), "msid", "left_semi").distinct()
@@ -219,11 +240,10 @@ def _recordings(who: DataFrame, listens: DataFrame) -> DataFrame:
 def _artists(who: DataFrame, spellings: DataFrame) -> DataFrame:
     said = who.where(F.col("item_kind") == "artist")
     by_key = spellings.select("artist_key", "artist_id").distinct()
-    by_mbid = spellings.select(F.explode("artist_mbids").alias("mbid"), "artist_id")
-    by_mbid = by_mbid.select(F.lower("mbid").alias("mbid"), "artist_id").distinct()
+    by_mbid = spellings.select(F.explode(mbids_of_list(F.col("artist_mbids"))).alias("mbid"), "artist_id").distinct()
     spelt = said.where("artist_name IS NOT NULL").withColumn("artist_key", artist_key_column(F.col("artist_name")))
     of_name = spelt.where("artist_key != ''").join(by_key, "artist_key", "inner")
-    of_mbid = said.join(by_mbid, F.col("artist_mbid") == F.col("mbid"), "inner")
+    of_mbid = said.withColumn("mbid", F.explode(mbids_column(F.col("artist_mbid")))).join(by_mbid, "mbid", "inner")
     found = of_name.select(*_NAMED, "artist_id").unionByName(of_mbid.select(*_NAMED, "artist_id"))
     return found.select(*_NAMED, F.col("artist_id").alias("item_id"))
 

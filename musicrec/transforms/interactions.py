@@ -17,6 +17,9 @@ from musicrec.params import Params
 ItemKind = Literal["recording", "artist"]
 Confidence = Literal["binary", "log", "count"]
 
+# Of an item that was played, however long ago; the last decimal that is kept.
+_LEAST_WEIGHT = 1e-9
+
 
 class InteractionParams(Params):
     """How plays become a confidence.
@@ -96,8 +99,9 @@ def weight_of_one_play(kind: Confidence) -> float:
 def _confidence(kind: Confidence) -> Column:
     if kind == "binary":
         return F.lit(1.0)
-    # Rounded, since a sum of floats depends on the order of its terms, hence on the partitions.
-    return F.round(F.log1p("decayed") if kind == "log" else F.col("decayed"), 9)
+    # Rounded, since a sum of floats depends on the order of its terms, hence on the partitions. What was played, be it
+    # forty half-lives ago, is not unheard: models need weights above 0.
+    return F.greatest(F.round(F.log1p("decayed") if kind == "log" else F.col("decayed"), 9), F.lit(_LEAST_WEIGHT))
 
 
 def with_ids(pairs: DataFrame, user_index: DataFrame, item_index: DataFrame) -> DataFrame:

@@ -1,8 +1,8 @@
 """The forms under which an artist and a title may stand in another catalogue, each without spaces, with its kind.
 
 Artist kinds: `exact`; `form` (brackets, a closing "Band", the order of a joint credit); `primary`, the first of a joint
-credit; `part`, another of them. Title kinds: `exact`; `subtitle`, what is outside or inside the brackets; `medley`,
-one of several titles; `order`, all of them whatever their order.
+credit; `part`, another of them. Title kinds: `exact`; `number`, without the "No." of a number; `subtitle`, what is
+outside or inside the brackets; `medley`, one of several titles; `order`, all of them whatever their order.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from collections.abc import Iterable, Iterator
 
 import pandas as pd
 
-from musicrec.transforms.text import artist_key, brackets, fold, title_key, without_marks
+from musicrec.transforms.folding import fold
+from musicrec.transforms.marks import brackets, without_marks
+from musicrec.transforms.text import artist_key, title_key
 
 FORM_SCHEMA = "id string, artist string, artist_kind string, title string, title_kind string, guard string"
 
@@ -25,10 +27,12 @@ _APART = frozenset(
         *("demo", "take", "outtake", "alternate", "alternative", "rehearsal", "rerecorded", "recorded", "recording"),
         *("part", "volume", "vol", "act", "movement", "suite", "chapter", "medley", "reprise", "interlude", "intro"),
         *("outro", "prelude", "finale", "skit", "commentary", "interview", "unreleased"),
+        *("sharp", "flat", "natural", "major", "minor"),
     }
 )
-_JOINT = re.compile(r"\s*(?:&|\+|,|;|/|\band\b|\bwith\b|\bw/|\bfeat\b\.?|\bfeaturing\b|\bft\.|\bvs\b\.?|\bx\b)\s*")
+_JOINT = re.compile(r"\s*(?:&|\+|×|,|;|/|\band\b|\bwith\b|\bw/|\bfeat\b\.?|\bfeaturing\b|\bft\.|\bvs\b\.?|\bx\b)\s*")
 _ENSEMBLE = re.compile(r"(?<=\S) (?:band|group|orchestra|trio|quartet|quintet|ensemble|experience|project)$")
+_NUMBER_SIGN = re.compile(r"\bno (?=\d)")
 _MEDLEY = re.compile(r"\s*/\s*|\s+-\s+")
 _SHORTEST = 3  # letters; a shorter part of a credit ("Y&T") or title tells nothing
 
@@ -39,9 +43,9 @@ def compact(key: str) -> str:
 
 
 def guard(key: str) -> str:
-    """The digits and the words of another recording in a title's key; equal for titles that may be linked."""
+    """The digits, symbols and words of another recording in a title's key; equal for titles that may be linked."""
     found = key.split()
-    digits = [word for word in found if any(c.isdigit() for c in word)]
+    digits = [word for word in found if any(c.isdigit() for c in word) or not any(c.isalnum() for c in word)]
     return " ".join(digits + sorted(word for word in found if word in _APART))
 
 
@@ -84,6 +88,7 @@ def title_forms(title: str) -> dict[str, str]:
     """Each form of a title and its kind; one with a mark of another recording has no form without it."""
     key = title_key(title)
     forms = {compact(key): "exact"}
+    _add(forms, _NUMBER_SIGN.sub("", key), "number")
     plain = without_marks(fold(title))
     outside, insides = brackets(plain)
     if insides and not any(guard(title_key(inside)) for inside in insides):

@@ -27,6 +27,8 @@ _ARTIST_PAIRS: dict[tuple[str, str], tuple[str, float]] = {
 }
 _TITLE_PAIRS: dict[tuple[str, str], tuple[str, float]] = {
     ("exact", "exact"): ("", 1.0),
+    ("exact", "number"): ("number", 0.95),
+    ("number", "exact"): ("number", 0.95),
     ("exact", "subtitle"): ("subtitle", 0.92),
     ("subtitle", "exact"): ("subtitle", 0.92),
     ("order", "order"): ("order", 0.9),

@@ -11,6 +11,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from musicrec.schemas import TABLES
+from musicrec.transforms.ids import mbid_column, mbids_of_list
 from musicrec.transforms.text import artist_key_column, title_key_column
 
 # What of a listen says which recording it is of; equal in all of these, it is the same one.
@@ -35,7 +36,8 @@ def resolve_spellings(counted: DataFrame) -> DataFrame:
     keyed = counted.withColumns(
         {"artist_key": artist_key_column(F.col("artist_name")), "title_key": title_key_column(F.col("recording_name"))}
     )
-    mbid = F.nullif(F.lower(F.trim("recording_mbid")), F.lit(""))
+    # Listens that were taken in by an earlier version hold ids as they came.
+    mbid = mbid_column(F.col("recording_mbid"))
     resolved = keyed.withColumns(
         {
             # As JSON, so that a null and an empty text, and "a", "b" and "a, b", are told apart.
@@ -74,18 +76,18 @@ def recordings(spellings: DataFrame) -> DataFrame:
     Title, artist and release are the spellings met most often, of equals the first in the alphabet; the keys are
     those of these spellings.
     """
-    mbids = F.array_sort(F.transform(F.coalesce("artist_mbids", F.array().cast("array<string>")), F.lower))
+    mbids = F.array_sort(mbids_of_list(F.col("artist_mbids")))
     shown = {
         "title": F.struct("recording_name", "title_key"),
         "artist": F.struct("artist_name", "artist_key"),
         "release": F.struct(F.nullif(F.col("release_name"), F.lit("")).alias("release_name")),
-        "credit": F.struct("artist_id", F.when(F.size(mbids) > 0, mbids).alias("artist_mbids")),
+        "credit": F.struct("artist_id", mbids.alias("artist_mbids")),
     }
     rows = spellings.select(
         "recording_id",
         "plays",
         "first_listened_at",
-        F.nullif(F.lower(F.trim("recording_mbid")), F.lit("")).alias("recording_mbid"),
+        mbid_column(F.col("recording_mbid")).alias("recording_mbid"),
         *[value.alias(name) for name, value in shown.items()],
     )
     # The plays of each value of a field, within the recording; the release counts only where one is named.
@@ -139,6 +141,6 @@ def _hashed(*keys: str) -> Column:
 
 def _credit_id(mbids: Column) -> Column:
     """The artist's MBID, or `m:` and those of a joint credit in a fixed order; null where there is none."""
-    known = F.array_sort(F.array_distinct(F.filter(F.transform(mbids, F.lower), lambda mbid: mbid != "")))
+    known = F.array_sort(mbids_of_list(mbids))
     joint = F.concat(F.lit("m:"), F.array_join(known, ","))
     return F.when(F.size(known) == 1, known[0]).when(F.size(known) > 1, joint)

@@ -9,7 +9,9 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from musicrec.schemas import AUDIO_FEATURES
-from musicrec.transforms.text import artist_key, artist_key_column, fold, guests, title_key_column
+from musicrec.transforms.folding import fold
+from musicrec.transforms.marks import guests
+from musicrec.transforms.text import artist_key, artist_key_column, title_key_column
 
 SONG_KEY = ("artist_key", "title_key")
 
@@ -30,7 +32,10 @@ def keyed_tracks(tracks: DataFrame) -> DataFrame:
     first = artist_key_column(F.get("artists", F.lit(0)))
     title = title_key_column(F.col("name"))
     return tracks.withColumns(
-        {"artist_key": F.coalesce(first, F.lit("")), "title_key": F.coalesce(title, F.col("track_id"))}
+        {
+            "artist_key": F.coalesce(first, F.lit("")),
+            "title_key": F.coalesce(F.nullif(title, F.lit("")), F.col("track_id")),
+        }
     )
 
 

@@ -7,58 +7,17 @@ of an Arrow batch once.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable
 from functools import lru_cache
 
 import pandas as pd
 from pyspark.sql import Column
+from pyspark.sql import functions as F
 from pyspark.sql.pandas.functions import pandas_udf
 from pyspark.sql.types import StringType
 
-# Letters that Unicode does not decompose, and the accents and quotes that stand for an apostrophe.
-_LETTERS = str.maketrans(
-    {
-        "ø": "o", "Ø": "O", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "ł": "l", "Ł": "L", "đ": "d", "Đ": "D",
-        "ð": "d", "Ð": "D", "þ": "th", "Þ": "Th", "ı": "i", "´": "'", "`": "'", "‘": "'", "’": "'", "ʼ": "'",
-        "–": "-", "—": "-", "‐": "-", "−": "-",
-    }
-)  # fmt: skip
-
-# Latin, Greek and Cyrillic accents. The marks of other scripts are letters of their own (が, Thai and Indic vowels).
-_ACCENTS = re.compile("[\u0300-\u036f]")
-
-_AND = re.compile(r"\s*'n'\s*|&|\+")
-_CLIPPED = re.compile(r"(?<!')\b(\w+in)'(?!\w)")  # "lovin'", but not a word in quotes
-_ACRONYM = re.compile(r"(?<!\w)(?:\w\.){2,}\w?(?!\w)")
-_SYMBOL_S = re.compile(r"\$(?=\w)|(?<=\w)\$")
-_SYMBOL_I = re.compile(r"(?<=\w)!(?=\w)")
-
-_OPEN, _CLOSE = "([{", ")]}"
-_BRACKET = re.compile(r"[(\[{]([^()\[\]{}]*)[)\]}]")
-_DASH = re.compile(r"\s+-\s+|\s+-(?=\()")
-_GUEST_BRACKET = re.compile(r"[(\[{]\s*(?:feat|ft|featuring|with|w/)(?![\w'])[^()\[\]{}]*[)\]}]")
-_GUEST = re.compile(r"(?<=\S)\s+(?:-\s+with\b|(?:-\s+)?(?:feat\b|featuring\b|ft\.))(?:(?!\s-\s)[^()\[\]{}])*")
-_GUEST_WORD = re.compile(r"^[\s(\[{-]*(?:featuring|feat|with|ft|w/)(?![\w'])\.?\s*")
-_ORIGIN = re.compile(r'^\s*from\b.*("|soundtrack|motion picture)')
-
-
-def _word_set(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-# A version mark is merged when it is made of these words only and at least one of them is an anchor.
-_ANCHORS = _word_set(
-    "remaster remastered remasters remastering remasterizado remasterizada remasterise remasterisee mastered mono "
-    "stereo single album radio original bonus explicit edited edit main lp ep studio deluxe anniversary 7inch 45"
-)
-_FILLERS = _word_set(
-    "version versions verison mix edit track digital digitally re en edition the master reissue video tema versao bit "
-    "hz hd expanded release cut in by from"
-)
-_YEAR = re.compile(r"(?:19|20)\d\d")
-_NUMBER = re.compile(r"\d+(?:st|nd|rd|th)?")
-_REISSUES = frozenset({"mix", "version", "digital", "master", "edition"})
+from musicrec.transforms.folding import BLANK, BLANKS, LETTER, fold, seen, words
+from musicrec.transforms.marks import without_guests, without_marks
 
 _NUMERALS = (
     ("i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x"),
@@ -68,21 +27,25 @@ _ROMAN = {numeral: str(value) for numerals in _NUMERALS for value, numeral in en
 # Words without anything that a second pass could change: the common case, at half the cost.
 _SETTLED = re.compile(r"(?!the )(?!.*\b(?:n|feat|featuring|part|parts|pt|pts)\b)[a-z0-9]+(?: [a-z0-9]+)*")
 _PART = {"pt": "part", "pts": "part", "parts": "part"}
+_NUMBERS = frozenset({"number", "nos", "nr"})
+# What is left of a text whose marks are gone, and tells nothing.
+_LEFT_OVER = re.compile(r"[\s,;:/()\[\]{}'\"-]*")
+_FINAL_THE = re.compile(r",\s*the\s*$")
 
 
 @lru_cache(maxsize=4096)  # names come in runs, and their forms ask for the same keys again
 def artist_key(name: str) -> str:
-    """The key of an artist's name; never empty unless `name` is blank, and its own key.
+    """The key of an artist's name; its own key, and empty only where `name` shows nothing.
 
-    >>> artist_key("The Beatles"), artist_key("Beyoncé feat. JAY-Z"), artist_key("Simon & Garfunkel")
-    ('beatles', 'beyonce', 'simon and garfunkel')
+    >>> artist_key("The Beatles"), artist_key("Beyoncé feat. JAY-Z"), artist_key("Little Feat")
+    ('beatles', 'beyonce', 'little feat')
     """
     return _settled(_artist_once, name)
 
 
 @lru_cache(maxsize=4096)
 def title_key(title: str) -> str:
-    """The key of a title, without guests and marks of the same recording; never empty unless `title` is blank.
+    """The key of a title, without guests and marks of the same recording; empty only where `title` shows nothing.
 
     >>> title_key("Don't Stop - 2004 Remaster"), title_key("Hotel California (Live)"), title_key("!!!")
     ('dont stop', 'hotel california live', '!!!')
@@ -100,58 +63,11 @@ def title_key_column(title: Column) -> Column:
     return pandas_udf(_title_keys, StringType())(title)  # type: ignore[call-overload,no-any-return]
 
 
-def fold(text: str) -> str:
-    """Case, accents, width and apostrophes folded; punctuation that separates is still there."""
-    decomposed = unicodedata.normalize("NFKD", text.translate(_LETTERS)).casefold()
-    bare = _ACCENTS.sub("", unicodedata.normalize("NFKD", decomposed))
-    return unicodedata.normalize("NFC", bare)
-
-
-def words(folded: str) -> list[str]:
-    """The words of a folded text; punctuation separates.
-
-    "&" and "'n'" are "and", "lovin'" is "loving", acronyms lose their dots.
-    """
-    text = _CLIPPED.sub(r"\1g", _AND.sub(" and ", folded)).replace("'", "")
-    text = _ACRONYM.sub(lambda match: match[0].replace(".", ""), text)
-    text = _SYMBOL_I.sub("i", _SYMBOL_S.sub("s", text))
-    found = "".join(c if c.isalnum() or unicodedata.category(c)[0] == "M" else " " for c in text).split()
-    return ["and" if word == "n" and 0 < place < len(found) - 1 else word for place, word in enumerate(found)]
-
-
-def brackets(folded: str) -> tuple[str, list[str]]:
-    """What stands outside the brackets of a folded title, and the inside of each."""
-    return _BRACKET.sub(" ", folded), [match[1] for match in _BRACKET.finditer(folded)]
-
-
-def guests(folded: str) -> list[str]:
-    """Who is named as a guest in a folded title or artist: the text of each mention, without its "feat."."""
-    mentions = _GUEST_BRACKET.findall(folded) + _GUEST.findall(_GUEST_BRACKET.sub(" ", folded))
-    found = [_GUEST_WORD.sub("", mention).strip(" ()[]{}") for mention in mentions]
-    return [mention for mention in found if mention]
-
-
-def without_marks(folded: str) -> str:
-    """A folded title without its guests and the marks that do not make it another recording."""
-    text = folded.replace('7"', " 7inch ")
-    text = _GUEST.sub(" ", _GUEST_BRACKET.sub(" ", text))
-    text = _BRACKET.sub(lambda match: f" {match[0][0]}{_kept(match[1])}{match[0][-1]} ", text)
-    base, *suffixes = _DASH.split(text)
-    kept = [base, *(part for part in map(_kept, suffixes) if part.strip())]
-    return " - ".join(kept).replace("()", " ").replace("[]", " ").replace("{}", " ")
-
-
-def _kept(mark: str) -> str:
-    """A mark without those of its parts that are merged."""
-    if _ORIGIN.match(mark):
-        return ""
-    return ", ".join(part for part in re.split(r"[/,;]", mark) if part.strip() and not _is_merged(words(part)))
-
-
-def _is_merged(mark: list[str]) -> bool:
-    years = any(_YEAR.fullmatch(word) for word in mark)
-    known = all(word in _ANCHORS or word in _FILLERS or _NUMBER.fullmatch(word) for word in mark)
-    return known and (any(word in _ANCHORS for word in mark) or (years and any(word in _REISSUES for word in mark)))
+def trimmed(text: Column) -> Column:
+    """A text without the blanks at its ends; null where it shows nothing."""
+    # Nearly all texts begin and end with a plain letter; to look for every blank takes ten times as long.
+    is_plain = F.ascii(text).between(33, 126) & F.ascii(F.right(text, F.lit(1))).between(33, 126)
+    return F.when(is_plain, text).when(~text.rlike(BLANK), F.trim(text, F.lit(BLANKS)))
 
 
 def _without_article(found: list[str]) -> list[str]:
@@ -161,26 +77,44 @@ def _without_article(found: list[str]) -> list[str]:
 
 
 def _numbered(found: list[str]) -> list[str]:
-    """Parts counted in digits: "pt. II" and "part two" are "part 2"."""
+    """Parts and numbers counted in digits: "pt. II" and "part two" are "part 2", "number 9" is "no 9"."""
     renamed = [_PART.get(word, word) for word in found]
-    return [_ROMAN.get(word, word) if place and renamed[place - 1] == "part" else word
-            for place, word in enumerate(renamed)]  # fmt: skip
+    counted = [_ROMAN.get(word, word) if place and renamed[place - 1] == "part" else word
+               for place, word in enumerate(renamed)]  # fmt: skip
+    return ["no" if word in _NUMBERS and next_word.isdigit() else word
+            for word, next_word in zip(counted, [*counted[1:], ""], strict=True)]  # fmt: skip
+
+
+def _nouns(found: list[str]) -> list[str]:
+    """Words that no one may take for the mark of a guest: "a feat (live)" is "a feats live", or "live" would be one."""
+    joined = " ".join(found)
+    if without_guests(joined) == joined:
+        return found
+    return [f"{word}s" if word in ("feat", "featuring") else word for word in found]
 
 
 def _artist_once(name: str) -> str:
     folded = fold(name)
-    plain = re.sub(r",\s*the\s*$", "", _GUEST.sub(" ", _GUEST_BRACKET.sub(" ", folded)))
-    return _joined(_without_article(words(plain) or words(folded)), folded)
+    plain = _FINAL_THE.sub(" ", without_guests(folded))
+    return _first_key((plain, folded), _without_article, name)
 
 
 def _title_once(title: str) -> str:
     folded = fold(title)
-    return _joined(_without_article(_numbered(words(without_marks(folded)) or words(folded))), folded)
+    return _first_key((without_marks(folded), folded), lambda found: _without_article(_numbered(found)), title)
 
 
-def _joined(found: list[str], folded: str) -> str:
-    """The words as a key; a text of punctuation alone ("!!!") is its own key."""
-    return " ".join(found) or " ".join(folded.split())
+def _first_key(folded: tuple[str, str], tidied: Callable[[list[str]], list[str]], text: str) -> str:
+    """The key of the first text that says anything: its words, or the whole of one without a letter or digit ("!!!").
+
+    Where folding leaves nothing of any ("\u0301"), what is seen of the text is its key.
+    """
+    for candidate in folded:
+        if LETTER.search(candidate):
+            return " ".join(_nouns(tidied(words(candidate))))
+        if not _LEFT_OVER.fullmatch(candidate):
+            return " ".join(candidate.split())
+    return " ".join(folded[-1].split()) or seen(text)
 
 
 def _settled(once: Callable[[str], str], text: str) -> str:

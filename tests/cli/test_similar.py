@@ -97,14 +97,15 @@ def test_a_wish() -> None:
 
 def test_show_prints_any_shelf(tmp_path: Path) -> None:
     rows = [
-        {"as_of": date(2014, 6, 23), "shelf": shelf, "user_id": ME, "rank": 1, "item": "r00", "title": f"On {shelf}",
-         "artist": "Flux", "score": 0.5, "model": "als", "reason": "new"}
+        {"as_of": date(2014, 6, 23), "shelf": shelf, "user_id": ME, "rank": 1, "item": "r00",
+         "title": f"On {shelf} [Live] [/b]", "artist": "Flux", "score": 0.5, "model": "als", "reason": "new"}
         for shelf in ("again", "fresh", "evening")
     ]  # fmt: skip
-    write_deltalake(f"{tmp_path}/gold/recommendations", pa.Table.from_pylist(rows))
+    root = f"{tmp_path}/lake #1? 50% {{a,b}} + ü"
+    write_deltalake(f"{root}/gold/recommendations", pa.Table.from_pylist(rows))
     for shelf in ("fresh", "evening"):
-        shown = CliRunner().invoke(main, ["show", ME, "--shelf", shelf, "--root", str(tmp_path)])
-        assert f"On {shelf}" in shown.output
-    wrong = CliRunner().invoke(main, ["show", ME, "--shelf", "morning", "--root", str(tmp_path)])
+        shown = CliRunner().invoke(main, ["show", ME, "--shelf", shelf, "--root", root])
+        assert f"On {shelf} [Live] [/b]" in shown.output
+    wrong = CliRunner().invoke(main, ["show", ME, "--shelf", "morning", "--root", root])
     assert wrong.exit_code == 2
     assert "the shelves again, evening, fresh" in wrong.stderr

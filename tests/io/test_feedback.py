@@ -54,7 +54,7 @@ def test_a_dump_is_a_snapshot_of_its_time(tmp_path: Path) -> None:
     ("name", "content", "message"),
     [
         ("a.jsonl", b"not json\n", "a JSON object on each line"),
-        ("a.jsonl.gz", gzip.compress(LINE.encode())[:-6], "a complete packed file"),
+        ("a.jsonl.gz", gzip.compress(LINE.encode(), mtime=0)[:-6], "a complete packed file"),
         ("a.jsonl.zst", b"not zstd", "a complete packed file"),
         ("a.csv", b"user,item", "a feedback file"),
         ("a.tar", b"no tar", "a complete tar archive"),

@@ -86,7 +86,7 @@ def test_other_archives_of_the_service_are_passed_over(tmp_path: Path) -> None:
     assert only(tmp_path, folder).name == FULL
 
 
-def test_the_end_comes_from_TIMESTAMP_else_the_name_else_the_newest_listen(tmp_path: Path) -> None:
+def test_the_end_comes_from_TIMESTAMP_else_the_name_else_there_is_none(tmp_path: Path) -> None:
     folder = write_spark_dump(tmp_path / FULL, [listen(at="2021-08-01 23:59:59")], end="2021-08-05")
     (folder / "END_TIMESTAMP").rename(folder / "TIMESTAMP")
     assert only(tmp_path, folder).ended_at == utc("2021-08-05")
@@ -94,9 +94,19 @@ def test_the_end_comes_from_TIMESTAMP_else_the_name_else_the_newest_listen(tmp_p
     assert only(tmp_path, folder).ended_at == utc("2021-08-05")
     (folder / "TIMESTAMP").unlink()
     assert only(tmp_path, folder).ended_at == utc("2021-08-07 00:00:03")
-    assert only(tmp_path, folder.rename(tmp_path / "plain")).ended_at == utc("2021-08-02")
-    lines = write_json_dump(tmp_path / "lines", [json_listen(at=1627819200), json_listen(at="1627905600")], end=None)
-    assert only(tmp_path, lines).ended_at == utc("2021-08-03")
+    assert only(tmp_path, folder.rename(tmp_path / "plain")).ended_at is None
+
+
+def test_a_dump_that_says_no_end_comes_after_those_that_do(tmp_path: Path) -> None:
+    none = write_spark_dump(tmp_path / "a-full", [listen()], end=None)
+    some = write_spark_dump(tmp_path / "b-incremental", [listen()], end="2999-01-01")
+    assert [dump.name for dump in found(tmp_path, none, some)] == ["b-incremental", "a-full"]
+
+
+def test_an_end_that_its_zone_puts_before_the_year_1_or_after_9999_is_a_time_all_the_same(tmp_path: Path) -> None:
+    start, end = "0001-01-01 00:00:00+05:45", "9999-12-31 23:59:59-12:00"
+    dump = only(tmp_path, write_spark_dump(tmp_path / "d", [listen()], end, start))
+    assert (dump.started_at, dump.ended_at) == (utc("0001-01-01"), utc("9999-12-31 23:59:59"))
 
 
 def test_files_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
@@ -164,13 +174,6 @@ def test_a_column_of_another_type_is_named(tmp_path: Path, column: str, values: 
         check_dumps(found(tmp_path, folder))
 
 
-def test_times_in_nanoseconds_that_spark_cannot_read_are_refused(tmp_path: Path) -> None:
-    folder = write_spark_dump(tmp_path / "d", [listen()])
-    pq.write_table(pq.read_table(folder / "0.parquet"), folder / "0.parquet", version="2.6")
-    with pytest.raises(InputError, match=r"listened_at as INT96.*nanoseconds"):
-        check_dumps(found(tmp_path, folder))
-
-
 def test_a_json_file_without_a_single_listen(tmp_path: Path) -> None:
     folder = write_json_dump(tmp_path / "d", ["<html>", "[1]"])
     with pytest.raises(InputError, match=r"8\.listens: expected a JSON object on each line, .*'<html>"):
@@ -190,6 +193,7 @@ def test_todays_layout_keeps_every_field_and_instant(spark: SparkSession, tmp_pa
     assert first | {"row": ""} == {
         "user_id": "1",
         "listened_at": datetime(2021, 8, 1, 12, 0, 0),
+        "stamp": None,
         "recording_msid": "msid-Halo",
         "artist_name": "Beyoncé",
         "recording_name": "Halo",
@@ -232,7 +236,7 @@ def test_the_older_layout(
     spark: SparkSession, tmp_path: Path, types: list[pa.DataType] | None, row: tuple[Any, ...]
 ) -> None:
     dump = only(tmp_path, write_older_dump(tmp_path / "old", [row], types))
-    assert (dump.format, dump.ended_at) == ("parquet-older", utc("2020-01-05"))
+    assert (dump.format, dump.ended_at) == ("parquet-older", None)
     assert check_dumps([dump]) == {dump.source_id: 1}
     (read,) = rows_of(spark, dump)
     names = (read["user_id"], read["artist_name"], read["release_name"], read["recording_name"], read["file"])
@@ -243,40 +247,94 @@ def test_the_older_layout(
 
 def test_json_lines_in_all_the_ways_that_clients_write_them(spark: SparkSession, tmp_path: Path) -> None:
     track = {"artist_name": "A", "track_name": "T", "release_name": "R"}
-    rich = {"recording_mbid": "rec", "artist_mbids": ["x", "y"], "release_mbid": "rel", "duration_ms": "215000"}
-    mapped = {"recording_mbid": "mapped", "artist_mbids": ["m"]}
+    rec, rel, x, y, m = (f"{digit * 8}-0000-4000-8000-000000000000" for digit in "12345")
+    rich = {"recording_mbid": rec.upper(), "artist_mbids": [x, y], "release_mbid": rel, "duration_ms": "215000"}
+    mapped = {"recording_mbid": m, "artist_mbids": [m]}
+    nothing = {"recording_mbid": "None", "artist_mbids": ["null"], "recording_msid": "undefined"}
     lines = [
         json_listen("10", track_metadata=track | {"additional_info": rich, "mbid_mapping": mapped}),
         json_listen("11", track_metadata=track | {"additional_info": {"duration": 12.5}, "mbid_mapping": mapped}),
         json_listen(None, "1627819201", track_metadata=track | {"additional_info": None}),
         {"user_id": 13, "listened_at": 1627819202, "track_metadata": track | {"additional_info": []}},
         json_listen("14", "soon", track_metadata=track | {"additional_info": {"duration_ms": "3:35"}}),
-        json_listen("15", 1e30, track_metadata=track | {"additional_info": {"artist_mbids": "p,q"}}),
+        json_listen("15", 1e30, track_metadata=track | {"additional_info": {"artist_mbids": f"{x},{y}"}}),
         '{"user_id": 16, "timest',
+        json_listen("17", track_metadata=track | {"additional_info": nothing, "mbid_mapping": mapped}),
+        json_listen("null", track_metadata=track) | {"user_name": "null", "recording_msid": "NaN"},
+        json_listen("None", track_metadata=track) | {"user_name": None},
         "   ",
         "[]",
     ]
     dump = only(tmp_path, write_json_dump(tmp_path / "d", lines))
     check_dumps([dump])
-    assert count_rows(spark, dump) == 8
+    assert count_rows(spark, dump) == 11
     rows = {row["user_id"]: row for row in rows_of(spark, dump) if not row["malformed"]}
-    assert set(rows) == {"10", "11", "iliekcomputers", "13", "14", "15"}
+    # An id "None" is none; somebody is called "null".
+    assert rows.keys() == {"10", "11", "iliekcomputers", "13", "14", "15", "17", "null", None}
+    also = [rows.pop(user) for user in ("17", "null", None)]
+    assert (also[0]["recording_mbid"], also[0]["artist_mbids"]) == (m, [m])
+    assert [row["recording_msid"] for row in also] == ["msid-Halo", None, "msid-Halo"]
     at = utc("2021-08-01 12:00:00").replace(tzinfo=None)
     assert [rows[u]["listened_at"] and (rows[u]["listened_at"] - at).seconds for u in sorted(rows)] == [
         0, 0, 2, None, None, 1,
     ]  # fmt: skip
     assert [rows[u]["duration_ms"] for u in sorted(rows)] == [215_000, 12_500, None, None, None, None]
     assert (rows["10"]["recording_mbid"], rows["10"]["artist_mbids"], rows["10"]["release_mbid"]) == (
-        "rec",
-        ["x", "y"],
-        "rel",
+        rec,
+        [x, y],
+        rel,
     )
-    assert (rows["11"]["recording_mbid"], rows["11"]["artist_mbids"]) == ("mapped", ["m"])
-    assert rows["15"]["artist_mbids"] == ["p", "q"]
+    assert (rows["11"]["recording_mbid"], rows["11"]["artist_mbids"]) == (m, [m])
+    assert rows["15"]["artist_mbids"] == [x, y]
     assert {row["artist_name"] for row in rows.values()} == {"A"}
     assert rows["13"]["recording_msid"] is None
     assert rows["10"]["file"] == "listens/2021/8.listens"
     assert sorted(row["row"] for row in rows_of(spark, dump) if row["malformed"]) == ["[]", '{"user_id": 16, "timest']
+
+
+def test_parquet_times_of_every_unit_and_zone_are_the_same_instant(spark: SparkSession, tmp_path: Path) -> None:
+    """pandas writes nanoseconds, with a zone or without; the counts beyond what Spark has are its first or last day."""
+    counted = {"ms": 10**3, "us": 10**6, "ns": 10**9}
+    folder = write_spark_dump(tmp_path / "d", [listen(n) for n in range(5) for _ in range(8)], files=8)
+    kinds = [(unit, zone) for unit in counted for zone in (None, "Asia/Kathmandu")]
+    at = utc("2021-08-01 12:00:00.123000")
+    for n, (unit, zone) in enumerate(kinds):
+        second = counted[unit]
+        counts = [int(at.timestamp() * 1000) * second // 1000, -second, None, 2**63 - 1, -(2**63) + 1]
+        path = folder / f"{n}.parquet"
+        # `created` too: what is not looked at must not stop the rest either.
+        times = {name: pa.array(counts, pa.timestamp(unit, zone)) for name in ("listened_at", "created")}
+        table = pq.read_table(path)
+        for name, values in times.items():
+            table = table.set_column(table.schema.get_field_index(name), name, values)
+        pq.write_table(table, path, version="2.6")
+    dump = only(tmp_path, folder)
+    check_dumps([dump])
+    read = read_dump(spark, dump).where("file < '6'").selectExpr("file", "user_id", "unix_micros(listened_at)")
+    of_file: dict[str, dict[str, int | None]] = {}
+    for file, user, micros in read.collect():
+        of_file.setdefault(file, {})[user] = micros
+    assert set(of_file) == {f"{n}.parquet" for n in range(6)}
+    for times_of in of_file.values():
+        assert times_of["0"] == int(at.timestamp() * 1000) * 1000
+        assert times_of["1"] == -1_000_000
+        assert times_of["2"] is None
+        assert (times_of["3"] or 0) > int(utc("2262-01-01").timestamp()) * 10**6
+        assert (times_of["4"] or 0) < int(utc("1678-01-01").timestamp()) * 10**6
+
+
+@pytest.mark.parametrize("of", ["date", "time"])
+def test_the_older_layout_has_no_time_without_a_day_or_a_clock_time(
+    spark: SparkSession, tmp_path: Path, of: str
+) -> None:
+    fine: dict[str, Any] = {"date": "2020-01-04", "time": "15:38:31"}
+    given = [None, "", " ", "soon", "24:00:00" if of == "time" else "4.1.2020", fine[of]]
+    rows = [(n, "A", "R", "T", *(fine | {of: value}).values()) for n, value in enumerate(given)]
+    dump = only(tmp_path, write_older_dump(tmp_path / "old", rows, [pa.int64(), *[pa.string()] * 5]))
+    read = {int(r["user_id"]): (r["listened_at"], r["stamp"]) for r in rows_of(spark, dump)}
+    assert [read[n] for n in (0, 1, 2)] == [(None, None)] * 3
+    assert [(at, str(stamp)) for at, stamp in (read[3], read[4])] == [(None, "nan")] * 2
+    assert read[5] == (datetime(2020, 1, 4, 15, 38, 31), None)
 
 
 def test_naive_times_are_utc(tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ from musicrec.models.neural.dot_bias import (
 )
 from musicrec.models.neural.negatives import UnheardItems, with_negatives
 from musicrec.models.neural.sources import ArraySource
-from musicrec.models.neural.training import Trained, TrainingParams, train
+from musicrec.models.neural.training import Trained, train
+from musicrec.models.neural.training_params import TrainingParams
 
 FAST = TrainingParams(epochs=30, batch_size=32, learning_rate=0.03, schedule="one_cycle", weight_decay=0.0)
 

@@ -13,11 +13,13 @@ from scipy.sparse import csr_matrix
 from sklearn.metrics.pairwise import cosine_similarity
 
 from musicrec.errors import InputError
+from musicrec.models.knn.alone import neighbours_alone
 from musicrec.models.knn.fit import Side, fit_knn, knn_score_matrix, neighbours_matrix
 from musicrec.models.knn.kernels import top_products
 from musicrec.models.knn.lists import knn_lists
 from musicrec.models.knn.matrix import KnnParams
 from musicrec.models.shared_arrays import SharedArrays
+from musicrec.models.significant import significant
 
 USERS, ITEMS = 60, 45
 Lists = dict[int, list[tuple[int, float]]]
@@ -44,7 +46,7 @@ def ranked(scores: np.ndarray, k: int) -> Lists:
     """The k best entries above zero of each row in the total order: rounded score, best first, then index."""
     found: Lists = {}
     for row, values in enumerate(scores):
-        rounded = np.round(values, 6)
+        rounded = significant(values)
         order = [int(j) for j in np.lexsort((np.arange(len(values)), -rounded)) if values[j] > 1e-12]
         found[row] = [(j, float(rounded[j])) for j in order[:k]]
     return found
@@ -160,7 +162,7 @@ def test_lists_and_scores_are_the_dense_product(spark: SparkSession, side: Side)
     st.integers(1, 3000),
     st.integers(1, 40),
     st.sampled_from([1, 3, 1000, 10**9]),
-    st.sampled_from([1e-9, 1e-4, 1.0, 1e6, 1e12]),
+    st.sampled_from([1e-100, 1e-9, 1e-4, 1.0, 1e6, 1e12, 1e100]),
     st.integers(0, 2**31),
 )
 @example(terms=11, width=4, k=2, values=1000, scale=1e-9, seed=1)  # ties of scores almost a rounding apart
@@ -187,7 +189,7 @@ def test_the_kernel_keeps_the_best_of_any_row(
     for row in range(3):
         dense[row, out[row]] = 0
         is_there = dense[row] > 0
-        rounded = np.round(dense[row], 6)
+        rounded = significant(dense[row])
         order = np.lexsort((names, -rounded))
         order = order[is_there[order]][:k]
         own = slice(ends[row] - counts[row], ends[row])
@@ -195,11 +197,24 @@ def test_the_kernel_keeps_the_best_of_any_row(
         np.testing.assert_array_equal(ids[own], names[order])
 
 
+@pytest.mark.parametrize("scale", [1e-12, 1e-4, 1e4, 1e12])
+def test_neighbours_are_the_same_at_any_scale(scale: float) -> None:
+    """Of the plain products, whose scores are as large as the square of the weights."""
+    params = KnnParams(k=7, normalize=False)
+    users, items = np.nonzero(weights_of())
+    weights = np.random.default_rng(2).random(len(users)) + 0.5
+    at, lists = neighbours_alone(users.astype(np.int32), items.astype(np.int32), weights, params)
+    scaled_at, scaled = neighbours_alone(users.astype(np.int32), items.astype(np.int32), weights * scale, params)
+    assert (scaled_at == at).all()
+    assert np.diff(lists.starts).tolist() == [7] * ITEMS
+    assert scaled.values.tolist() == lists.values.tolist()
+
+
 def test_a_score_just_under_a_buckets_edge_ties_with_one_just_above() -> None:
     """Both round to 0.5, where a bucket of the tally begins, so the lower name wins."""
     starts, columns, ones = np.array([0, 2]), np.array([0, 1], np.uint32), np.ones(1)
     one, none = np.array([0, 1]), np.array([0, 0])
-    right = (starts, columns, np.array([0.5 + 4.9e-7, 0.5 - 4.9e-7]))
+    right = (starts, columns, np.array([0.5 + 2.0**-33, 0.5 - 2.0**-33]))
     arrays = [one, np.zeros(1, np.int32), ones, *right, np.zeros(0), np.zeros(0), none, np.zeros(0, np.int32)]
     arrays.append(np.array([7, 3], np.int32))
     for array in arrays:

@@ -12,7 +12,8 @@ from musicrec.models.neural.ncf_rerank import ncf_rerank
 from musicrec.models.neural.negatives import UnheardItems
 from musicrec.models.neural.pair_products import pair_products
 from musicrec.models.neural.sources import ArraySource
-from musicrec.models.neural.training import Trained, TrainingParams, train
+from musicrec.models.neural.training import Trained, train
+from musicrec.models.neural.training_params import TrainingParams
 
 PARTS = ("dot", "mlp", "both")
 N_USERS, N_ITEMS = 20, 20

@@ -169,7 +169,7 @@ def test_the_same_vectors_whatever_the_partitions_and_none_of_too_few(lake: Lake
     train_cold_start(run_at(lake), "recording", PARAMS)
     assert vectors() == before
     few = PARAMS.model_copy(update={"min_tracks": PLAYED + 1})
-    assert train_cold_start(run_at(lake), "recording", few).note == f"only {PLAYED} played tracks with features"
+    assert train_cold_start(run_at(lake), "recording", few).note.endswith(f"found {PLAYED}")
     assert vectors() == []
 
 

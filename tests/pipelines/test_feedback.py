@@ -78,8 +78,13 @@ BAD: list[dict[str, Any] | str] = [
     said("1", 2, recording_msid="m"),
     said("1", 1, artist_name="x"),
     {"user_id": "1", "score": 1, "recording_msid": "m", "created": "soon"},
+    {"user_id": "1", "score": 1, "recording_msid": "m", "created": 253402300799},
+    {"user_id": "1", "score": 1, "recording_msid": "m", "created": 1627819200000},
+    {"user_id": "1", "score": 1, "recording_msid": "m", "created": -1},
+    {"user_id": "1", "score": 1, "recording_msid": "m"},
 ]
-REASONS = ["bad_score", "bad_score", "malformed", "missing_item", "missing_time", "missing_user"]
+OF_TIME = ["bad_time", "in_future", "missing_time", "time_in_milliseconds", "too_early"]
+REASONS = sorted(["bad_score", "bad_score", "malformed", "missing_item", "missing_user", *OF_TIME])
 
 
 def plays() -> Rows:
@@ -114,7 +119,7 @@ class Night:
 
     def run(self, steps: list[str], *more: str) -> None:
         told = (*self.overrides, "sources.tracks=", f"sources.feedback={self.sources}", *more)
-        run_steps(steps, ROOT / "conf" / "local.toml", None, told, False)
+        run_steps(steps, ROOT / "conf" / "local.toml", str(DAY), told, False)
 
     def rows(self, table: str) -> Rows:
         return DeltaTable(self.lakehouse.location(table)).to_pyarrow_table().to_pylist()

@@ -19,7 +19,7 @@ from musicrec.pipelines.fold_in import ITEMS_AGE, ListenerLists, fold_in_als, re
 from musicrec.pipelines.publish import publish
 from musicrec.schemas import TABLES
 
-PARAMS = AlsParams(rank=6, iterations=6, unobserved=0.3, regularization=0.1, refit_days=3)
+PARAMS = AlsParams(rank=6, iterations=6, refit_days=3)
 ITEMS = 30
 
 

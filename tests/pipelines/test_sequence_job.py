@@ -17,7 +17,7 @@ from musicrec.errors import InputError, MusicrecError
 from musicrec.io.artifacts import load_model
 from musicrec.io.checkpoints import FolderStore
 from musicrec.logs import make_logger
-from musicrec.models.neural.training import TrainingParams
+from musicrec.models.neural.training_params import TrainingParams
 from musicrec.pipelines import sequence_job
 from musicrec.pipelines.sequence_job import SequenceJob, fitted, load_next_track, run_job, write_job
 from musicrec.pipelines.trainers import run_trainers

@@ -67,7 +67,7 @@ class Night:
         )
 
     def run(self, steps: list[str], *more: str) -> None:
-        run_steps(steps, ROOT / "conf" / "local.toml", None, (*self.overrides, *more), False)
+        run_steps(steps, ROOT / "conf" / "local.toml", "2021-08-04", (*self.overrides, *more), False)
 
     def rows(self, table: str) -> Rows:
         return DeltaTable(self.lakehouse.location(table)).to_pyarrow_table().to_pylist()

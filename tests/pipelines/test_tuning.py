@@ -28,6 +28,7 @@ from musicrec.io.tables import Lakehouse
 from musicrec.logs import make_logger
 from musicrec.models.als.params import AlsParams
 from musicrec.models.knn.matrix import KnnParams
+from musicrec.models.significant import significant
 from musicrec.pipelines.settings import EvaluateParams
 from musicrec.pipelines.tuning.als_trials import judge_als
 from musicrec.pipelines.tuning.fusion_trials import Parts, judge_fusion
@@ -190,7 +191,7 @@ def cosines(pairs: list[tuple[int, int]]) -> dict[int, list[int]]:
     np.add.at(weights, tuple(np.array(pairs).T), 1)
     weights = np.log1p(weights)
     lengths = np.maximum(np.linalg.norm(weights, axis=0), 1e-9)
-    found = np.round(weights.T @ weights / np.outer(lengths, lengths), 6)
+    found = significant(weights.T @ weights / np.outer(lengths, lengths))
     order = {i: np.lexsort((np.arange(ITEMS), -found[i])).tolist() for i in range(ITEMS)}
     return {i: [j for j in own if j != i and found[i, j] > 0] for i, own in order.items()}
 

@@ -6,6 +6,7 @@ import numpy as np
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
+from musicrec.models.significant import significant
 from musicrec.ranking.context import PARTS, ContextParams, context_lists, part_of_day
 
 # Listener 0 plays artist 0 in the mornings and artist 1 in the evenings, listener 1 the other way round, listener 2
@@ -56,7 +57,7 @@ def brute_force(
         return ratio([x for x in of_artist if x[0] == user], everyone)
 
     scores = [affinity(i) ** params.strength / (params.damping + r) for r, i in enumerate(listed, 1)]
-    return [listed[r] for r in sorted(range(len(listed)), key=lambda r: (-round(scores[r], 12), r))]
+    return [listed[r] for r in np.argsort(-significant(np.array(scores)), kind="stable")]
 
 
 def test_lists_lean_to_what_is_played_at_that_time(spark: SparkSession) -> None:

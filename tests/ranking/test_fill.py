@@ -12,12 +12,12 @@ from musicrec.ranking.fill import complete_one, fill
 item_sets = st.lists(st.integers(0, 15), unique=True, max_size=12)
 
 
-@given(st.data(), item_sets, item_sets, st.integers(1, 10))
+@given(st.data(), item_sets, item_sets, st.integers(1, 10), st.sampled_from([1e-12, 1.0, 1e12]))
 def test_a_list_is_completed_in_popular_order(
-    data: st.DataObject, heard: list[int], popular: list[int], n: int
+    data: st.DataObject, heard: list[int], popular: list[int], n: int, scale: float
 ) -> None:
     own = data.draw(st.permutations([i for i in range(16) if i not in heard])).copy()[: data.draw(st.integers(0, 10))]
-    scores = [round(1 / (60 + r), 12) for r in range(len(own))]
+    scores = [scale / (60 + r) for r in range(len(own))]
     expected = own[:n]
     for item in popular:
         if len(expected) < n and item not in heard and item not in expected:
@@ -30,7 +30,8 @@ def test_a_list_is_completed_in_popular_order(
     assert made[:kept].tolist() == scores[:kept]
     assert (np.diff(made) < 0).all()
     last = scores[kept - 1] if kept else 0.0
-    np.testing.assert_allclose(made[kept:], [last - 1e-6 * (j + 1) for j in range(len(made) - kept)], atol=6e-7)
+    step = 1e-6 * (last or 1.0)
+    np.testing.assert_allclose(made[kept:], [last - step * (j + 1) for j in range(len(made) - kept)], rtol=1e-9)
 
 
 def test_every_listener_gets_a_list_on_spark(spark: SparkSession) -> None:
@@ -44,10 +45,10 @@ def test_every_listener_gets_a_list_on_spark(spark: SparkSession) -> None:
     made = fill(lists, users, popular, heard, 3)
     assert made.columns == ["user_idx", "items", "scores", "filled"]
     assert {row.user_idx: (row["items"], row.scores, row.filled) for row in made.collect()} == {
-        1: ([4, 9, 2], [0.5, 0.25, 0.249999], [False, False, True]),
+        1: ([4, 9, 2], [0.5, 0.25, pytest.approx(0.25 - 0.25e-6, rel=1e-9)], [False, False, True]),
         2: ([8, 7, 6], [4.0, 3.0, 2.0], [False] * 3),
-        3: ([9, 1, 2], [-1e-6, -2e-6, -3e-6], [True] * 3),
-        4: ([3], [-1e-6], [True]),
+        3: ([9, 1, 2], pytest.approx([-1e-6, -2e-6, -3e-6]), [True] * 3),
+        4: ([3], pytest.approx([-1e-6]), [True]),
     }
     both = users.crossJoin(spark.createDataFrame([("a",), ("b",)], "model string"))
     of_a = fill(lists.withColumn("model", F.lit("a")), both, popular, heard, 3).where("user_idx = 1").collect()

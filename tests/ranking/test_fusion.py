@@ -11,6 +11,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from musicrec.errors import InputError
 from musicrec.models.blocks import Ragged
+from musicrec.models.significant import significant
 from musicrec.ranking.fusion import HybridParams, _fuse_block, fuse
 
 
@@ -19,7 +20,8 @@ def oracle(lists: list[list[int]], weights: list[float], k: int, depth: int) -> 
     for items, weight in zip(lists, weights, strict=True):
         for rank, item in enumerate(items, start=1):
             scores[item] += weight / (k + rank)
-    return sorted(((i, round(s, 12)) for i, s in scores.items()), key=lambda pair: (-pair[1], pair[0]))[:depth]
+    rounded = dict(zip(scores, significant(np.array(list(scores.values()))).tolist(), strict=True))
+    return sorted(rounded.items(), key=lambda pair: (-pair[1], pair[0]))[:depth]
 
 
 def ragged(lists: list[list[int]]) -> Ragged:
@@ -72,3 +74,12 @@ def test_settings_that_make_no_sense_are_refused(spark: SparkSession) -> None:
         HybridParams(weights={"a": 0.0})
     with pytest.raises(InputError, match=r"hybrid\.weights: expected names among the lists \(a\), found b, c"):
         fuse({"a": lists_of(spark, {1: [1]})}, HybridParams(weights={"c": 1.0, "a": 1.0, "b": 1.0}), 3)
+
+
+@given(st.lists(ranked, min_size=2, max_size=3), st.integers(-60, 60))
+def test_only_how_weights_stand_to_each_other_counts(lists: list[list[int]], power: int) -> None:
+    weights = np.array([1.0, 0.5, 0.25])[: len(lists)]
+    items, scores = _fuse_block([ragged([own]) for own in lists], weights, 60, 10)
+    scaled, at_scale = _fuse_block([ragged([own]) for own in lists], weights * 2.0**power, 60, 10)
+    assert scaled.values.tolist() == items.values.tolist()
+    assert at_scale.values.tolist() == (scores.values * 2.0**power).tolist()

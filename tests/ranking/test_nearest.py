@@ -8,6 +8,7 @@ from pyspark.sql import SparkSession
 from sklearn.neighbors import NearestNeighbors
 
 from musicrec.errors import NonFiniteError
+from musicrec.models.significant import significant
 from musicrec.ranking.catalogue import arrange
 from musicrec.ranking.nearest import Distance, Nearest, nearest_items
 
@@ -34,8 +35,8 @@ def test_lists_equal_scikit_learn(metric: Distance) -> None:
         best, own = place[place != i][:12], [int(np.flatnonzero(ids == item)[0]) for item in items[i]]
         assert len(set(own)) == 12
         assert i not in own
-        for named in (best, np.array(own)):  # ties within the sixth decimal may stand either way
-            np.testing.assert_allclose(-scores[i], away(exact[i], exact[named], metric), atol=1.1e-6)
+        for named in (best, np.array(own)):  # ties within the ninth digit may stand either way
+            np.testing.assert_allclose(-scores[i], away(exact[i], exact[named], metric), rtol=2.0**-29)
 
 
 def away(one: np.ndarray, others: np.ndarray, metric: Distance) -> np.ndarray:
@@ -61,8 +62,23 @@ def test_ties_go_to_the_lower_item_whatever_the_tiles(
     power = 2 if metric == "euclidean" else 1
     for i in range(len(ids)):
         away = (np.abs(vectors - vectors[i]).astype(float) ** power).sum(axis=1) ** (1 / power)
-        wanted = sorted((round(d, 6), int(j)) for d, j in zip(away, ids, strict=True) if j != left_out[i])[:k]
+        rounded = significant(away).tolist()
+        wanted = sorted((d, int(j)) for d, j in zip(rounded, ids, strict=True) if j != left_out[i])[:k]
         assert list(zip((-scores[i]).tolist(), items[i].tolist(), strict=True)) == wanted
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("scale", [2.0**-60, 1e-12, 1e-4, 1e4, 1e12])
+def test_lists_are_the_same_at_any_scale(metric: Distance, scale: float) -> None:
+    rng = np.random.default_rng(8)
+    vectors, ids = rng.standard_normal((500, 6)).astype(np.float32), np.arange(500, dtype=np.int32)
+    vectors[250:] = vectors[rng.integers(0, 250, 250)]  # every second one is as near as another
+    items, scores = made(ids, vectors, metric, 20, 64).best(vectors, ids)
+    scaled = (vectors * scale).astype(np.float32)
+    at_scale, scores_at_scale = made(ids, scaled, metric, 20, 64).best(scaled, ids)
+    assert at_scale.values.tolist() == items.values.tolist()
+    size = 1.0 if metric == "cosine" else scale
+    np.testing.assert_allclose(scores_at_scale.values, scores.values * size, rtol=1e-5)
 
 
 def test_those_who_ask_are_told_what_is_offered_whatever_the_partitions(spark: SparkSession) -> None:

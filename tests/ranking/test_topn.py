@@ -8,6 +8,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from musicrec.errors import InputError
 from musicrec.models.embedding import EmbeddingModel
+from musicrec.models.significant import significant
 from musicrec.ranking.filters import Filters
 from musicrec.ranking.gather import gather, read_buckets
 from musicrec.ranking.topn import top_n
@@ -26,7 +27,7 @@ def brute_force(
         for i in pool:
             vector, bias = items[i]
             total = sum(float(a) * float(b) for a, b in zip(user, vector, strict=True)) + float(bias)
-            scored.append((i, round(total, 6) + 0.0))
+            scored.append((i, float(significant(np.array([total]))[0])))
         lists.append(sorted(scored, key=lambda pair: (-pair[1], pair[0]))[:n])
     return lists
 
@@ -135,7 +136,8 @@ def test_cosine_is_the_angle(spark: SparkSession) -> None:
         spark, {1: [2.0, 0.0], 2: [0.0, 0.0]}, {0: ([9.0, 9.0], 0.0), 1: ([0.1, 0.0], 0.0), 2: ([0.0, 0.0], 0.5)}
     )
     found = as_lists(top_n(model, heard_of(spark, {}), 3, "discover", metric="cosine"))
-    assert found == {1: [(1, 1.0), (0, 0.707107), (2, 0.5)], 2: [(2, 0.5), (0, 0.0), (1, 0.0)]}
+    half = float(significant(np.array([0.5**0.5]))[0])
+    assert found == {1: [(1, 1.0), (0, half), (2, 0.5)], 2: [(2, 0.5), (0, 0.0), (1, 0.0)]}
 
 
 @pytest.mark.parametrize("partitions", [1, 3, 7])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from musicrec.models.blocks import Ragged
+from musicrec.models.significant import significant
 from musicrec.ranking import topn_kernels
 from musicrec.ranking.catalogue import Metric, arrange
 from musicrec.ranking.engine import Block, Engine, no_lists
@@ -52,6 +54,12 @@ def found(p: Problem) -> list[Pairs]:
     return lists_of(Engine(catalogue, p.metric, p.n, p.cap, p.tile), block)
 
 
+def nine_digits(score: float) -> float:
+    """To 30 significant bits, by exact fractions."""
+    fraction, exponent = math.frexp(score)
+    return float(round(Fraction(fraction) * 2**30) * Fraction(2) ** (exponent - 30))
+
+
 def brute_force(p: Problem) -> list[Pairs]:
     made = []
     for user, heard, out in zip(p.users.tolist(), p.heard, p.artists_out, strict=True):
@@ -65,7 +73,7 @@ def brute_force(p: Problem) -> list[Pairs]:
             if p.metric == "cosine":
                 size = math.hypot(*user) * math.hypot(*vector)
                 score = score / size if size else 0.0
-            scored.append((item, round(score + bias, 6) + 0.0, artist))
+            scored.append((item, nine_digits(score + bias), artist))
         kept: Pairs = []
         taken: dict[int, int] = {}
         for item, score, artist in sorted(scored, key=lambda one: (-one[1], one[0])):
@@ -131,8 +139,8 @@ def test_lists_equal_brute_force_where_scores_are_exact(problem: Problem) -> Non
 @given(problems(WIDE, ("dot", "cosine")))
 def test_scores_equal_brute_force_at_any_scale(problem: Problem) -> None:
     for mine, wanted in zip(found(problem), brute_force(problem), strict=True):
-        # Sums of other orders may round apart in the last decimal.
-        np.testing.assert_allclose([s for _, s in mine], [s for _, s in wanted], atol=2e-6, rtol=1e-12)
+        # Sums of other orders may round apart in the last bit, or where nearly nothing is left of large terms.
+        np.testing.assert_allclose([s for _, s in mine], [s for _, s in wanted], atol=1e-8, rtol=2.0**-29)
         assert len({i for i, _ in mine}) == len(mine)
 
 
@@ -172,7 +180,7 @@ def test_float32_noise_decides_nothing() -> None:
     # The first coordinate brings every score to about the same number.
     vectors[:, 0] = -(vectors[:, 1:].astype(np.float64) @ user[1:].astype(np.float64)) / float(user[0])
     ids, none = np.arange(2000, dtype=np.int32), np.zeros(2000, np.float32)
-    exact = np.round(vectors.astype(np.float64) @ user.astype(np.float64), 6)
+    exact = significant(vectors.astype(np.float64) @ user.astype(np.float64))
     best = np.lexsort((ids, -exact))[:10].tolist()
     rough = np.argsort(-(vectors @ user), kind="stable")[:10].tolist()
     assert sorted(best) != sorted(rough)
@@ -203,3 +211,74 @@ def test_low_items_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     lists_of(Engine(catalogue, "dot", 20, 0, 256), Block(np.ones((3, 2), np.float32), no_lists(3), no_lists(3)))
     assert seen == [256]
+
+
+# Both sides' vectors, and what that does to a bias.
+SCALES = (2.0**-40, 2.0**-13, 2.0**13, 2.0**40)
+DECADES = (1e-12, 1e-4, 1e4, 1e12)
+# What is still a normal float32 after that.
+NOT_TINY = WIDE.map(lambda value: value if abs(value) > 1e-9 else 0.0)
+
+
+def at_scale(problem: Problem, of_users: float, of_items: float) -> Problem:
+    """The same problem where every score is of_users × of_items times as large."""
+    size = 1.0 if problem.metric == "cosine" else of_users * of_items
+    return replace(
+        problem,
+        users=(problem.users * of_users).astype(np.float32),
+        vectors=(problem.vectors * of_items).astype(np.float32),
+        bias=(problem.bias * size).astype(np.float32),
+    )
+
+
+@settings(max_examples=150, deadline=None)
+@given(problems(st.one_of(GRID, NOT_TINY), ("dot", "cosine")), st.sampled_from(SCALES), st.sampled_from(SCALES))
+@example(ALL_TIED, 2.0**-40, 2.0**-40)
+def test_lists_are_the_same_at_any_scale(problem: Problem, of_users: float, of_items: float) -> None:
+    """Powers of two change no bit: the scores are those of the plain vectors times the scale, ties included."""
+    size = 1.0 if problem.metric == "cosine" else of_users * of_items
+    wanted = [[(item, score * size) for item, score in own] for own in found(problem)]
+    assert found(replace(at_scale(problem, of_users, of_items), tile=11)) == wanted
+
+
+@pytest.mark.parametrize("metric", ["dot", "cosine"])
+@pytest.mark.parametrize("of_users", DECADES)
+@pytest.mark.parametrize("of_items", DECADES)
+def test_lists_are_the_same_in_any_unit(metric: Metric, of_users: float, of_items: float) -> None:
+    problem = random_problem(3000, 12, 24, metric=metric, bias=1.0, n=50)
+    lists = [[item for item, _ in own] for own in found(problem)]
+    assert all(len(set(own)) == 50 for own in lists)
+    scaled = found(at_scale(problem, of_users, of_items))
+    assert [[item for item, _ in own] for own in scaled] == lists
+    assert all(score != 0.0 for own in scaled for _, score in own)
+
+
+def test_products_below_float32_are_still_ranked() -> None:
+    """Vectors of 1e-30 have products of 1e-60, which are 0 in float32; the float64 scores decide."""
+    problem = random_problem(300, 5, 8, metric="dot", bias=0.0, n=20)
+    lists = [[item for item, _ in own] for own in found(problem)]
+    assert [[item for item, _ in own] for own in found(at_scale(problem, 1e-30, 1e-30))] == lists
+
+
+def test_an_item_beyond_all_others_hides_none() -> None:
+    """One vector 1e30 times as long as the others takes no digit from their scores."""
+    problem = random_problem(300, 5, 8, metric="dot", bias=0.0, n=300)
+    lists = found(problem)
+    vectors = problem.vectors.copy()
+    vectors[17] *= np.float32(1e30)
+    long = found(replace(problem, vectors=vectors))
+    hidden = int(problem.ids[17])
+    assert [[pair for pair in own if pair[0] != hidden] for own in long] == [
+        [pair for pair in own if pair[0] != hidden] for own in lists
+    ]
+
+
+@given(st.lists(st.floats(-1e100, 1e100, allow_subnormal=False), max_size=20), st.integers(-300, 300))
+def test_thirty_significant_bits_at_any_scale(scores: list[float], power: int) -> None:
+    values = np.array([score for score in scores if score == 0 or abs(score) > 1e-200])
+    rounded = significant(values)
+    assert rounded.tolist() == pytest.approx([nine_digits(value) for value in values], rel=2.0**-29, abs=0)
+    assert significant(rounded).tolist() == rounded.tolist()
+    assert significant(values * 2.0**power).tolist() == (rounded * 2.0**power).tolist()
+    order = np.argsort(values, kind="stable")
+    assert (np.diff(rounded[order]) >= 0).all()

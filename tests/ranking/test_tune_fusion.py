@@ -82,3 +82,11 @@ def test_nothing_to_tune_on_is_refused() -> None:
     nothing = Judgements({"left": ragged([])}, ragged([]))
     with pytest.raises(InputError, match="played something new"):
         tune_fusion([nothing], ["left"])
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1e12])
+def test_small_and_large_weights_rank_alike(scale: float) -> None:
+    one, weights = judgements(2), {"left": 1.0, "right": 0.25, "noise": 0.5}
+    plain = fused_ndcg(one, HybridParams(weights=weights, k=10))
+    scaled = fused_ndcg(one, HybridParams(weights={name: own * scale for name, own in weights.items()}, k=10))
+    assert scaled.tolist() == plain.tolist()

@@ -62,6 +62,13 @@ def test_weights_by_formula(spark: SparkSession, confidence: str, half_life: flo
     assert weight == pytest.approx(expected, abs=1e-8)
 
 
+@pytest.mark.parametrize("confidence", ["count", "log"])
+def test_what_was_played_decades_ago_still_weighs_something(spark: SparkSession, confidence: str) -> None:
+    params = InteractionParams(kinds=("recording",), confidence=confidence, half_life_days=180.0)  # type: ignore[arg-type]
+    weights = [r.weight for r in interactions(listens(spark), params, date(2060, 1, 1)).collect()]
+    assert weights == [1e-9] * 3
+
+
 def test_as_of_ends_the_day_before(spark: SparkSession) -> None:
     kept = listens_before(listens(spark), date(2020, 1, 10))
     assert {r.listened_at for r in kept.collect()} == {datetime(2020, 1, 1), datetime(2020, 1, 9)}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import unicodedata
 import uuid
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -8,12 +9,14 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from pyspark.sql import DataFrame, SparkSession
 
-from musicrec.transforms.listens import BLANKS, KEY, RAW_COLUMNS, ListenRules, add_fate, judge, number_copies, tidy
+from musicrec.transforms.listens import KEY, RAW_COLUMNS, ListenRules, add_fate, judge, number_copies, tidy
 from tests.dumps import utc
 
 SCHEMA = ", ".join(f"{name} {kind}" for name, kind in RAW_COLUMNS.items())
 ENDED = utc("2021-08-07 00:00:00")
+NOW = utc("2026-01-02 03:04:05")
 NOON = utc("2021-08-01 12:00:00")
+MBID = "e3c5e1f5-9a4c-4d5d-9f9c-0b5c8c2f8b11"
 RULES = ListenRules(earliest=date(2002, 10, 1), future_tolerance_hours=24)
 
 
@@ -35,6 +38,11 @@ def frame(spark: SparkSession, rows: list[dict[str, Any]]) -> DataFrame:
     return spark.createDataFrame([tuple(r[c] for c in RAW_COLUMNS) for r in rows], SCHEMA)
 
 
+def is_shown(character: str) -> bool:
+    kind, name = unicodedata.category(character), unicodedata.name(character, "")
+    return kind not in ("Cf", "Cc", "Zs", "Zl", "Zp") and not any(word in name for word in ("SELECTOR", "FILLER"))
+
+
 def expected_reason(r: dict[str, Any]) -> str | None:
     """The rules over again, in plain Python."""
     if r["malformed"]:
@@ -42,7 +50,7 @@ def expected_reason(r: dict[str, Any]) -> str | None:
     reasons = [
         f"missing_{what}"
         for what, name in (("user", "user_id"), ("artist", "artist_name"), ("title", "recording_name"))
-        if not (r[name] or "").strip(BLANKS)
+        if not any(map(is_shown, r[name] or ""))
     ]
     at = r["listened_at"]
     if at is None:
@@ -62,6 +70,7 @@ def test_each_reason_alone_at_its_edge_and_several_joined(spark: SparkSession) -
         (row(), None),
         (row(user_id=None), "missing_user"),
         (row(artist_name="  \u00a0\t"), "missing_artist"),
+        (row(artist_name="\u00ad\u200d\ufe0f \u2060", recording_name="\u3164"), "missing_artist,missing_title"),
         (row(recording_name=""), "missing_title"),
         (row(listened_at=None), "missing_time"),
         (row(listened_at=utc("2002-10-01") - second), "too_early"),
@@ -74,7 +83,7 @@ def test_each_reason_alone_at_its_edge_and_several_joined(spark: SparkSession) -
         (row(user_id="", recording_name=None, duration_ms=-5), "missing_user,missing_title,negative_duration"),
     ]
     rows = [{**r, "file": f"{i:02d}"} for i, (r, _) in enumerate(cases)]
-    judged = judge(tidy(frame(spark, rows)), RULES, ENDED).orderBy("file").collect()
+    judged = judge(tidy(frame(spark, rows)), RULES, ENDED, NOW).orderBy("file").collect()
     assert [r["reason"] for r in judged] == [reason for _, reason in cases]
     assert [r["reason"] for r in judged] == [expected_reason(r) for r in rows]
     assert [r["row"] for r in judged] == [None if reason is None else "{}" for _, reason in cases]
@@ -86,11 +95,12 @@ def test_names_are_trimmed_and_a_missing_msid_is_made_of_them(spark: SparkSessio
         row(file="1", recording_msid=None, artist_name="A", recording_name="T", release_name=" R "),
         row(file="2", recording_msid=None, artist_name="A", recording_name="T", release_name=""),
         row(file="3", recording_msid=" given "),
+        row(file="4", recording_msid="None", artist_name="A", recording_name="T", release_name="R\u200b"),
     ]
     got = tidy(frame(spark, rows)).orderBy("file").collect()
     assert {(r["artist_name"], r["recording_name"]) for r in got} == {("A", "T")}
     msids = [r["recording_msid"] for r in got]
-    assert msids[0] == msids[1] != msids[2]
+    assert msids[0] == msids[1] == msids[4] != msids[2]
     assert msids[3] == "given"
     assert str(uuid.UUID(msids[0])) == msids[0]
     assert got[2]["release_name"] is None
@@ -105,9 +115,9 @@ ROWS = st.lists(
             "recording_msid": TEXTS,
             "artist_name": TEXTS,
             "recording_name": TEXTS,
-            "recording_mbid": st.sampled_from([None, "r"]),
+            "recording_mbid": st.sampled_from([None, MBID, "None"]),
             "duration_ms": st.sampled_from([None, -1, 5]),
-            "artist_mbids": st.sampled_from([None, ["x"], ["x", "y"]]),
+            "artist_mbids": st.sampled_from([None, [], [MBID], ["x", MBID]]),
             "malformed": st.sampled_from([False, False, False, True]),
             "file": st.sampled_from(["0", "1"]),
         }
@@ -129,7 +139,7 @@ FOUND = (
 
 
 def settle(raw: DataFrame, known: DataFrame) -> list[tuple[Any, ...]]:
-    done = add_fate(number_copies(judge(tidy(raw), RULES, ENDED)), known)
+    done = add_fate(number_copies(judge(tidy(raw), RULES, ENDED, NOW)), known)
     return sorted((tuple(r[c] for c in FOUND) for r in done.collect()), key=repr)
 
 
@@ -162,10 +172,10 @@ def test_every_row_has_one_fate_and_neither_order_nor_partitions_change_it(
 
 
 def test_of_copies_the_one_that_tells_most_stays(spark: SparkSession) -> None:
-    poor, rich = row(release_name="a"), row(recording_mbid="r", duration_ms=9, release_name="z")
+    poor, rich = row(release_name="a"), row(recording_mbid=MBID, duration_ms=9, release_name="z")
     for rows in ([poor, rich], [rich, poor]):
-        numbered = number_copies(judge(tidy(frame(spark, rows)), RULES, ENDED)).orderBy("copy").collect()
-        assert [(r["copy"], r["recording_mbid"]) for r in numbered] == [(1, "r"), (2, None)]
+        numbered = number_copies(judge(tidy(frame(spark, rows)), RULES, ENDED, NOW)).orderBy("copy").collect()
+        assert [(r["copy"], r["recording_mbid"]) for r in numbered] == [(1, MBID), (2, None)]
 
 
 def test_the_time_zone_of_the_end_counts(spark: SparkSession) -> None:

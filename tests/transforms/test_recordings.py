@@ -19,14 +19,16 @@ from musicrec.transforms.recordings import (
 START = datetime(2014, 6, 16, tzinfo=UTC)
 Listen = tuple[str, str, str | None, str | None, list[str] | None]
 
+MB_1, MB_2, QUEEN, BOWIE = (f"{digit * 8}-0000-4000-8000-00000000000a" for digit in "12fe")
+
 LISTENS: list[Listen] = [
     ("The Cars", "Just What I Needed", "Cars", None, None),
     ("Cars", "just what i needed - 2017 Remaster", None, None, None),
     ("The Cars", "Just What I Needed (Live)", None, None, None),
-    ("Queen", "Under Pressure", "Hot Space", "MB-1", ["q", "d"]),
-    ("Queen & David Bowie", "Under pressure", "Hot Space", "mb-1", ["d", "Q"]),
+    ("Queen", "Under Pressure", "Hot Space", MB_1.upper(), [QUEEN, BOWIE]),
+    ("Queen & David Bowie", "Under pressure", "Hot Space", MB_1, [BOWIE, QUEEN.upper()]),
     ("Queen", "Under Pressure", "Greatest Hits", " ", None),
-    ("Queen", "One Vision", None, "mb-2", ["q"]),
+    ("Queen", "One Vision", None, MB_2, [QUEEN]),
 ]
 
 
@@ -56,7 +58,7 @@ def test_listens_of_one_recording_share_its_id(spark: SparkSession) -> None:
     assert ids[0] == ids[1] != ids[2]
     assert ids[0].startswith("h:")
     assert len(ids[0]) == 34
-    assert ids[3] == ids[4] == "mb-1"
+    assert ids[3] == ids[4] == MB_1
     assert ids[5].startswith("h:")
 
 
@@ -70,8 +72,8 @@ def test_an_id_does_not_depend_on_what_else_is_there(spark: SparkSession) -> Non
 def test_an_artist_is_its_mbid_or_its_joint_credit_or_its_name(spark: SparkSession) -> None:
     ids = [r.artist_id for r in resolve_recordings(listens(spark, LISTENS)).collect()]
     assert ids[0] == ids[1] == ids[2]
-    assert ids[3] == ids[4] == "m:d,q"
-    assert ids[6] == "q"
+    assert ids[3] == ids[4] == f"m:{BOWIE},{QUEEN}"
+    assert ids[6] == QUEEN
     assert ids[5].startswith("h:")
 
 
@@ -83,18 +85,22 @@ def test_a_recording_shows_its_commonest_spelling(spark: SparkSession) -> None:
     # Two listens each: "Just …" stands before "just …"; "CARS" once, "The Cars" once, "Cars" twice.
     assert (cars.title, cars.artist_name, cars.release_name, cars.plays) == ("Just What I Needed", "Cars", "Cars", 4)
     assert cars.first_listened_at == min(r.listened_at for r in heard.select("listened_at").collect())
-    pressure = found["mb-1"]
-    assert (pressure.recording_mbid, pressure.artist_mbids, pressure.artist_id) == ("mb-1", ["d", "q"], "m:d,q")
+    pressure = found[MB_1]
+    assert (pressure.recording_mbid, pressure.artist_mbids, pressure.artist_id) == (
+        MB_1,
+        [BOWIE, QUEEN],
+        f"m:{BOWIE},{QUEEN}",
+    )
     assert (pressure.artist_name, pressure.artist_key, pressure.plays) == ("Queen", "queen", 2)
     assert cars.artist_mbids is None
-    assert found["mb-2"].release_name is None
+    assert found[MB_2].release_name is None
     assert tuple(pressure.asDict()) == tuple(TABLES["silver.recordings"].columns)
 
 
 def test_plays_count_not_spellings(spark: SparkSession) -> None:
     # "b" is played three times on one release; "a" twice, in two spellings of the release.
-    rows: list[Listen] = [("X", title, release, "mb", None) for title, release in (("a", "R"), ("a", "S"))]
-    rows += [("X", "b", "R", "mb", None)] * 3
+    rows: list[Listen] = [("X", title, release, MB_1, None) for title, release in (("a", "R"), ("a", "S"))]
+    rows += [("X", "b", "R", MB_1, None)] * 3
     [found] = recordings(resolve_spellings(count_spellings(listens(spark, rows)))).collect()
     assert (found.title, found.release_name, found.plays) == ("b", "R", 5)
 

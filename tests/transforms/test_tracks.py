@@ -5,13 +5,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
-from musicrec.io.spotify import find_catalogues, read_catalogue
+from musicrec.io.spotify import find_catalogues, read_catalogues
 from musicrec.schemas import TABLES
 from musicrec.transforms.catalogues import unify, unify_artists, unify_play_counts
 from musicrec.transforms.tracks import merge_catalogues, one_row_a_key, one_row_a_track
@@ -21,8 +20,8 @@ EARLY, LATE = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)
 
 
 def read(spark: SparkSession, path: Path) -> DataFrame:
-    [catalogue] = find_catalogues([str(path)])
-    return read_catalogue(spark, catalogue)
+    [(_, rows)] = read_catalogues(spark, find_catalogues([str(path)]))
+    return rows
 
 
 def unified(spark: SparkSession, tmp_path: Path, schema_name: str, **how: Any) -> dict[str, Row]:
@@ -74,38 +73,61 @@ def test_one_million_and_114k(spark: SparkSession, tmp_path: Path) -> None:
     assert (rows["d2"].reason, rows["d2"].tempo) == ("bad_tempo", None)
 
 
-@pytest.mark.parametrize(
-    ("field", "text", "reason"),
-    [
-        ("energy", "1.01", "bad_energy"),
-        ("energy", "NaN", "bad_energy"),
-        ("energy", "Infinity", "bad_energy"),
-        ("energy", "", None),
-        ("energy", "1", None),
-        ("key", "-1", None),
-        ("key", "12", "bad_key"),
-        ("key", "3.5", "bad_key"),
-        ("mode", "2", "bad_mode"),
-        ("tempo", "-1", "bad_tempo"),
-        ("target", "yes", "bad_target"),
-        ("duration_ms", "-1", "negative_duration"),
-        ("duration_ms", "3:20", "bad_duration_ms"),
-        ("time_signature", "4/4", "bad_time_signature"),
-        ("uri", "", "missing_track_id"),
-        ("uri", "spotify:track:", "missing_track_id"),
-        ("track", "  ", "missing_title"),
-        ("artist", "", "missing_artist"),
-    ],
-)
-def test_reasons(spark: SparkSession, field: str, text: str, reason: str | None) -> None:
-    raw = {
-        "track": "t", "artist": "a", "uri": "spotify:track:i", "target": "1", "time_signature": "4",
-        **dict.fromkeys(("danceability", "energy", "key", "loudness", "mode", "speechiness", "acousticness",
-                         "instrumentalness", "liveness", "valence", "tempo"), "1"),
-        "duration_ms": "1000", "_file": "f", "_source_id": "s", field: text,
-    }  # fmt: skip
-    df = spark.createDataFrame([Row(**raw)]).withColumn("_corrupt_record", F.lit(None).cast("string"))
-    assert unify(df, "hit_predictor").first()["reason"] == reason  # type: ignore[index]
+# field, text → reason, what was expected and found
+REASONS: list[tuple[str, str, str | None, str]] = [
+    ("energy", "1.01", "bad_energy", "expected a number from 0 to 1 in energy, found 1.01"),
+    ("energy", "NaN", "bad_energy", "found NaN"),
+    ("energy", "Infinity", "bad_energy", "found Infinity"),
+    ("energy", "", None, ""),
+    ("energy", "1", None, ""),
+    ("instrumentalness", "1.01e-06", None, ""),
+    ("key", "-1", None, ""),
+    ("key", "12", "bad_key", "expected a whole number from -1 to 11 in key, found 12"),
+    ("key", "3.5", "bad_key", "found 3.5"),
+    ("mode", "2", "bad_mode", "found 2"),
+    ("tempo", "-1", "bad_tempo", "expected a number from 0 to 300 in tempo, found -1"),
+    ("tempo", "120f", "bad_tempo", "found 120f"),
+    ("tempo", "1d", "bad_tempo", "found 1d"),
+    ("tempo", "0x1F", "bad_tempo", "found 0x1F"),
+    ("tempo", "1,5", "bad_tempo", "found 1,5"),
+    ("tempo", " 120 ", None, ""),
+    ("target", "yes", "bad_target", "expected a whole number from 0 to 1 in target, found yes"),
+    ("target", "0.5", "bad_target", "found 0.5"),
+    ("duration_ms", "-1", "negative_duration", "expected milliseconds from 0 to 2^53 in duration_ms, found -1"),
+    ("duration_ms", "3:20", "bad_duration_ms", "found 3:20"),
+    ("duration_ms", "1e300", "bad_duration_ms", "found 1e300"),
+    ("duration_ms", "1e999", "bad_duration_ms", "found 1e999"),
+    ("time_signature", "4/4", "bad_time_signature", "found 4/4"),
+    ("uri", "", "missing_track_id", "expected a track's id in uri, found none"),
+    ("uri", "spotify:track:", "missing_track_id", "found spotify:track:"),
+    ("uri", "nan", "missing_track_id", "found nan"),
+    ("track", "  ", "missing_title", "expected a title in track, found"),
+    ("track", "\u00a0\u200b", "missing_title", "expected a title in track, found"),
+    ("track", "t" * 2_000, None, ""),
+    ("track", "t" * 2_001, "too_long", "expected name of at most 2000 characters, found 2001"),
+    ("artist", "a" * 100_000, "too_long", "expected artists of at most 500 values of 2000 characters"),
+    ("uri", "u" * 501, "too_long", "expected track_id of at most 500 characters, found 501"),
+    ("artist", "", "missing_artist", "expected an artist or a list of them in artist, found none"),
+]
+
+
+def test_reasons_say_what_was_expected_and_found(spark: SparkSession, tmp_path: Path) -> None:
+    plain = {"track": "t", "artist": "a", "uri": "spotify:track:i", "target": "1"}
+    rows = [{**plain, field: value} for field, value, _, _ in REASONS]
+    path = write_catalogue(tmp_path, "hit_predictor", rows=rows)
+    found = unify(read(spark, path), "hit_predictor").select("reason", "row").collect()
+    assert [row.reason for row in found] == [reason for _, _, reason, _ in REASONS]
+    for line, (row, (field, value, reason, why)) in enumerate(zip(found, REASONS, strict=True), start=2):
+        if reason is None:
+            assert row.row is None
+            continue
+        told = json.loads(row.row)
+        assert told["_line"] == line
+        assert why in told["_why"], (field, value)
+        if value:
+            assert told[field] == (
+                value if len(value) <= 1_000 else f"{value[:1_000]} … (cut: it has {len(value)} characters)"
+            )
 
 
 def test_artists_and_play_counts(spark: SparkSession, tmp_path: Path) -> None:
@@ -214,9 +236,9 @@ def test_the_order_of_rows_does_not_change_what_is_merged(spark: SparkSession, r
 
 PLAY_ROWS = st.lists(
     st.tuples(
-        st.sampled_from(["u", "v", "", None]),
+        st.sampled_from(["u", "v", "", None, "null"]),
         st.sampled_from(["t", " ", None]),
-        st.sampled_from(["1", "2.0", "0", "-3", "1.5", "many", "", None, "NaN", "1e400"]),
+        st.sampled_from(["1", "2.0", "0", "-3", "1.5", "many", "", None, "NaN", "1e400", "1f", "1e300"]),
         st.sampled_from([None, None, None, "raw"]),
     ),
     max_size=40,
@@ -227,10 +249,14 @@ PLAY_ROWS = st.lists(
 @given(rows=PLAY_ROWS)
 def test_every_row_is_kept_a_duplicate_or_refused(spark: SparkSession, rows: list) -> None:
     df = spark.createDataFrame(rows, "user_id string, track_id string, playcount string, _corrupt_record string")
-    shaped = unify_play_counts(df.withColumns({"_file": F.lit("f"), "_source_id": F.lit("s")}))
+    added = {"_file": F.lit("f"), "_source_id": F.lit("s"), "_line": F.lit(2), "_lines": F.lit(1), "_why": F.lit(None)}
+    faulty = F.when(F.col("_corrupt_record").isNotNull(), "malformed")
+    shaped = unify_play_counts(df.withColumns({**added, "_fault": faulty}))
     kept = one_row_a_key(shaped.where("reason IS NULL"), "user_id", "track_id").collect()
     refused = shaped.where("reason IS NOT NULL").count()
     # What a plain reading of the rules keeps.
-    right = [r for r in rows if r[3] is None and r[0] and (r[1] or "").strip() and r[2] in ("1", "2.0")]
+    right = [
+        r for r in rows if r[3] is None and r[0] and r[0] != "null" and (r[1] or "").strip() and r[2] in ("1", "2.0")
+    ]
     assert {(r.user_id, r.track_id) for r in kept} == {(r[0], r[1]) for r in right}
     assert len(kept) + sum(r.copies - 1 for r in kept) == len(right) == len(rows) - refused

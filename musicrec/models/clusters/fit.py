@@ -13,7 +13,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.storagelevel import StorageLevel
 
-from musicrec.errors import InputError, NonFiniteError
+from musicrec.errors import InputError, NonFiniteError, TooLittleError
 from musicrec.logs import Logger
 from musicrec.models.blocks import read_lists
 from musicrec.models.clusters.geometry import Plane, nearest, principal_plane, silhouettes
@@ -74,7 +74,8 @@ def fit_clusters(tracks: DataFrame, params: ClusterParams, seed: int, log: Logge
 
     Raises
     ------
-    InputError : no tracks, or no column that is known of all and not the same for all.
+    InputError : no tracks.
+    TooLittleError : no column that is known of all and not the same for all.
     NonFiniteError : the fit diverged.
     """
     rows = _sample(tracks, params)
@@ -123,7 +124,7 @@ def _scales(raw: Matrix, params: ClusterParams, log: Logger) -> tuple[tuple[str,
     # Relative, since the deviation of equal numbers is not always exactly 0. NaN is above nothing.
     varies = scale > 1e-9 * np.maximum(np.abs(mean), 1e-9)
     if not varies.any():
-        raise InputError("table silver.track_features", "a feature that is known and not the same for all", "none")
+        raise TooLittleError("table silver.track_features", "a feature that is known and not the same for all", "none")
     left_out = [name for name, is_used in zip(params.features, varies, strict=True) if not is_used]
     if left_out:
         log.warning("clusters: features that are unknown or the same for all are left out", features=left_out)

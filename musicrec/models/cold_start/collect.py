@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +14,7 @@ from pyspark.sql import functions as F
 
 from musicrec.models.blocks import Ragged, read_lists, read_vectors
 from musicrec.models.cold_start.inputs import Ints, Matrix, Played, Tracks
+from musicrec.models.numbered import numbered
 
 
 @dataclass(frozen=True)
@@ -109,12 +109,12 @@ def by_hash(places: NDArray[np.int64], ids: list[str]) -> Ints:
 
 def _numbers(*columns: pa.ChunkedArray) -> Ints:
     """A number for each different text, −1 for none, over all columns one after the other."""
-    texts = np.concatenate([pc.fill_null(column, "").to_numpy() for column in columns]).astype(str)
-    different, numbers = np.unique(texts, return_inverse=True)
-    return np.asarray(np.where(different[numbers] == "", -1, numbers), np.int64)
+    chunks = [chunk.cast(pa.large_string()) for column in columns for chunk in column.chunks]
+    different, numbers = numbered(pa.chunked_array(chunks, pa.large_string()))
+    # The empty text, where it is there, is the first.
+    return np.where(numbers == 0, -1, numbers) if different[:1] == [""] else numbers
 
 
 def _genres(column: pa.ChunkedArray) -> Ragged:
-    lists = read_lists(column.combine_chunks())
-    values: NDArray[Any] = np.asarray(lists.values, dtype=object).astype(str)
-    return Ragged(np.unique(values, return_inverse=True)[1].astype(np.int64), lists.starts)
+    lists = column.combine_chunks()
+    return Ragged(numbered(lists.flatten())[1], read_lists(lists).starts)

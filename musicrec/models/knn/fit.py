@@ -31,8 +31,8 @@ def fit_knn(interactions: DataFrame, params: KnnParams, side: Side = "item") -> 
 
     The matrix goes to every executor once, both ways round (24 bytes a pair); a task takes a range of rows of about
     equal work, Σ over a row's terms of the rows they are in, and holds 20 bytes a row beside its lists. Scores are
-    summed in float64 in the order of the terms, rounded to 6 decimals and ranked, best first, then by index: partitions
-    change nothing.
+    summed in float64 in the order of the terms, to 30 significant bits, and ranked, best first, then by index:
+    partitions change nothing.
 
     Parameters
     ----------

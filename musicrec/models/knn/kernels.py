@@ -14,17 +14,18 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from musicrec.models.significant import SHARE, SPLIT
+
 Array = NDArray[Any]
 
-# Scores compete after rounding to six decimals, as in the top-N engine: the last bits of a sum are noise.
-_SCALE = 1e6
-# Two raw scores this far apart cannot round to the same.
-_REACH = 1.1e-6
-# Buckets of scores: a double's exponent and the first four bits of its fraction, from 2⁻²¹, below which a score rounds
-# to zero, up to 2⁴³; the outer two take what lies beyond.
+# Buckets of scores: a double's exponent and the first four bits of its fraction, over 2⁶⁴ times; the outer two take
+# what lies beyond. Where they begin moves with the scores of the rows before, from 2⁻²¹ on; it changes no result, only
+# how soon the k-th best is found.
 _SHIFT = 48
 _FIRST = (1023 - 21) << 4
 _BUCKETS = 1024
+# The highest score of the row before lies so many buckets from the top, unless it is within the buckets anyhow.
+_ABOVE = 256
 # Parts shorter than this are sorted by insertion.
 _SHORT = 16
 
@@ -107,7 +108,7 @@ def _sort(scores: Array, ids: Array, size: int, lows: Array, highs: Array) -> No
 
 
 @njit(cache=True, nogil=True)
-def _least_of_best(tally: Array, top: int, k: int) -> float:
+def _least_of_best(tally: Array, first: int, top: int, k: int) -> float:
     """The lower edge of the bucket that the k-th best of the tallied scores is in."""
     bucket, better = top, tally[top]
     while better < k and bucket > 0:
@@ -116,16 +117,17 @@ def _least_of_best(tally: Array, top: int, k: int) -> float:
     if bucket == 0:
         return 0.0
     edge = np.empty(1, np.int64)
-    edge[0] = (bucket + _FIRST) << _SHIFT
+    edge[0] = (bucket + first) << _SHIFT
     return float(edge.view(np.float64)[0])
 
 
 @njit(cache=True, nogil=True)
 def _take_scores(
     row: int, found: int, reached: Array, sums: Array, own_sizes: Array, sizes: Array, shrinkage: float, scores: Array,
-    tally: Array,
+    tally: Array, first: int,
 ) -> int:  # fmt: skip
-    """Move the reached sums to `scores`, divided where they are to be, and tally them; gives the highest bucket."""
+    """Move the reached sums to `scores`, divided where they are to be, and tally them from bucket `first` on; gives the
+    bucket of the highest, counted from 0."""
     bits = scores.view(np.int64)
     top = 0
     for at in range(found):
@@ -135,9 +137,9 @@ def _take_scores(
         if len(sizes):
             score /= own_sizes[row] * sizes[column] + shrinkage
         scores[at] = score
-        bucket = min(max((bits[at] >> _SHIFT) - _FIRST, 0), _BUCKETS - 1)
-        tally[np.uint32(bucket)] += 1
+        bucket = bits[at] >> _SHIFT
         top = max(top, bucket)
+        tally[np.uint32(min(max(bucket - first, 0), _BUCKETS - 1))] += 1
     return top
 
 
@@ -150,7 +152,8 @@ def _keep_best(scores: Array, ids: Array, found: int, floor: float, k: int, name
         scores[size], ids[size] = score, column
         size += score > floor
     for at in range(size):
-        scores[at] = np.rint(scores[at] * _SCALE) / _SCALE
+        wide = scores[at] * SPLIT
+        scores[at] = wide - (wide - scores[at])
         ids[at] = names[ids[at]]
     if size > k:
         _bring_forward(scores, ids, size, k)
@@ -221,15 +224,18 @@ def top_products(
     lows, highs = np.empty(64, np.int64), np.empty(64, np.int64)
     counts = np.zeros(last - first, np.int64)
     kept_ids, kept_scores = np.empty((last - first) * k, np.int32), np.empty((last - first) * k)
-    total = 0
+    total, edge = 0, _FIRST
     for row in range(first, last):
         found = _add_up(row, rows, terms, factors, starts, columns, values, sums, reached)
         for at in range(left_out_starts[row], left_out_starts[row + 1]):
             sums[left_out[at]] = 0.0
-        top = _take_scores(row, found, reached, sums, own_sizes, sizes, shrinkage, scores, tally)
-        least = _least_of_best(tally, top, k)
-        tally[: top + 1] = 0
-        floor = max(0.0, least - max(_REACH, least * 1e-15))
+        top = _take_scores(row, found, reached, sums, own_sizes, sizes, shrinkage, scores, tally, edge)
+        highest = min(max(top - edge, 0), _BUCKETS - 1)
+        # What is this much below the k-th best cannot round to the same.
+        floor = _least_of_best(tally, edge, highest, k) * (1 - SHARE)
+        tally[: highest + 1] = 0
+        if found and not edge < top < edge + _BUCKETS - 1:
+            edge = max(top - _BUCKETS + _ABOVE, 0)
         size = _keep_best(scores, reached, found, floor, k, names)
         _sort(scores, reached, size, lows, highs)
         kept_ids[total : total + size], kept_scores[total : total + size] = reached[:size], scores[:size]

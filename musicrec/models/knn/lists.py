@@ -15,6 +15,7 @@ from scipy.sparse import csr_matrix
 from musicrec.models.blocks import Ragged, read_lists
 from musicrec.models.knn.fit import lists_batch
 from musicrec.models.shared_arrays import SharedArrays
+from musicrec.models.significant import significant
 
 Array = NDArray[Any]
 Shelf = Literal["discover", "again"]
@@ -33,7 +34,7 @@ def knn_lists(
     From neighbours of items: the score of i is Σ weight_uj × similarity_ij over the listener's items j that are
     neighbours of i (Deshpande and Karypis, "Item-based top-N recommendation algorithms", 2004). From neighbours of
     listeners: Σ similarity_uv × weight_vi over the listener's neighbours v. Items that nothing speaks for are not
-    offered, so a list may be shorter than n. Scores are rounded to 6 decimals; best first, then item_idx.
+    offered, so a list may be shorter than n. Scores are rounded to 30 significant bits; best first, then item_idx.
 
     Parameters
     ----------
@@ -104,7 +105,7 @@ def _of_heard(
         found.row.astype(np.int64) * columns + found.col,
         heard_rows * columns + heard[1][heard[0][first] : heard[0][last]],
     )
-    scores = np.round(found.data, 6)
+    scores = significant(found.data)
     order = np.lexsort((names[found.col], -scores, found.row))
     order = order[(found.data[order] > 0) & is_heard[order]]
     rows = found.row[order]

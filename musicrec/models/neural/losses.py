@@ -9,6 +9,8 @@ import torch
 from pydantic import Field
 from torch.nn import functional
 
+from musicrec.models.neural.auto import AUTO, FromZeroOrAuto
+from musicrec.models.neural.whole_softmax import WholeSoftmax
 from musicrec.params import Params
 
 # Scores held at a time where all items are scored: 64 MB of float32.
@@ -25,7 +27,8 @@ class LossParams(Params):
 
     Attributes
     ----------
-    negatives : items that each step's loss compares the right ones with, one draw for the step; 0 for all items.
+    negatives : items that each step's loss compares the right ones with, one draw for the step; 0 for all items; auto
+        for what the amount of data affords (musicrec/models/neural/plan.py).
     uniform_share : share of the negatives that are drawn uniformly; the others by popularity, p(k) ~ 1 / (k + 1) for
         the k-th most played (Zipf's law).
     correction : of the sampled loss. `logq`: softmax in which a negative counts 1 / (its expected number of draws),
@@ -36,11 +39,16 @@ class LossParams(Params):
     label_smoothing : of the whole softmax.
     """
 
-    negatives: int = Field(default=0, ge=0)
+    negatives: FromZeroOrAuto = AUTO
     uniform_share: float = Field(default=0.25, ge=0, le=1)
     correction: Literal["logq", "gbce"] = "logq"
     calibration: float = Field(default=0.75, ge=0, le=1)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+
+    @property
+    def drawn(self) -> int:
+        """`negatives` as a number: all items where no plan has said otherwise."""
+        return 0 if self.negatives == AUTO else self.negatives
 
 
 def full_loss(
@@ -54,6 +62,9 @@ def full_loss(
     targets : int [events], places in the vocabulary.
     weights, bias : of the output, [vocabulary, dim] and [vocabulary].
     """
+    if torch.is_grad_enabled() and states.device.type == "cpu" and not smoothing:
+        made: torch.Tensor = WholeSoftmax.apply(states, targets, weights, bias)  # type: ignore[no-untyped-call]
+        return made
     loss = torch.zeros((), device=states.device)
     rows = rows_at_a_time(len(bias))
     for part, expected in zip(states.split(rows), targets.split(rows), strict=True):  # type: ignore[no-untyped-call]
@@ -65,7 +76,7 @@ def full_loss(
 def sampled_loss(
     states: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor, bias: torch.Tensor, params: LossParams
 ) -> torch.Tensor:
-    """Summed loss against `params.negatives` items, the same for all events; see `LossParams` for its kinds.
+    """Summed loss against `params.drawn` items, the same for all events; see `LossParams` for its kinds.
 
     A negative that is the target itself is left out. Shapes as in `full_loss`.
     """
@@ -76,22 +87,22 @@ def sampled_loss(
     is_own = drawn[None, :] == targets[:, None]
     if params.correction == "logq":
         # Each of the n negatives counts exp(score) / (n q): in the mean the softmax's sum over all but the target.
-        others = (others - torch.log(params.negatives * share).float()).masked_fill(is_own, float("-inf"))
+        others = (others - torch.log(params.drawn * share).float()).masked_fill(is_own, float("-inf"))
         own = own.float()
         return (torch.logsumexp(torch.cat([own[:, None], others], dim=1), dim=1) - own).sum()
-    beta = _gbce_power(params.negatives, size, params.calibration)
+    beta = _gbce_power(params.drawn, size, params.calibration)
     # -log(1 - sigmoid(s)) = softplus(s); -log(sigmoid(s) ** beta) = beta softplus(-s).
     against = functional.softplus(others.masked_fill(is_own, float("-inf"))).sum()
     return beta * functional.softplus(-own.float()).sum() + against
 
 
 def draw_negatives(size: int, params: LossParams, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """`params.negatives` places of the vocabulary, with replacement, and the probability of each.
+    """`params.drawn` places of the vocabulary, with replacement, and the probability of each.
 
     A share of them is uniform; the others have p(k) = ln((k + 2) / (k + 1)) / ln(size + 1) for place k: Zipf's law
     over places, which stand by plays.
     """
-    draw = torch.rand(2, params.negatives, device=device, dtype=torch.float64)
+    draw = torch.rand(2, params.drawn, device=device, dtype=torch.float64)
     popular = (torch.exp(draw[0] * math.log(size + 1)).long() - 1).clamp(0, size - 1)
     uniform = (draw[0] * size).long().clamp(0, size - 1)
     drawn = torch.where(draw[1] < params.uniform_share, uniform, popular)

@@ -12,7 +12,8 @@ from torch import nn
 
 from musicrec.errors import InputError
 from musicrec.models.neural.processes import ALONE
-from musicrec.models.neural.training import Objective, Source, TrainingParams, copy_weights, make_optimiser
+from musicrec.models.neural.training import Objective, Source, copy_weights, make_optimiser
+from musicrec.models.neural.training_params import TrainingParams
 
 # The test ends where the loss is so many times the lowest: from there on it only grows.
 _DIVERGED = 4.0

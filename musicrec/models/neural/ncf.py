@@ -15,7 +15,8 @@ from musicrec.models.neural.checkpoint import Weights
 from musicrec.models.neural.negatives import UnheardItems, pair_loss, squares, with_negatives
 from musicrec.models.neural.pair_products import pair_products
 from musicrec.models.neural.processes import ALONE, Processes
-from musicrec.models.neural.training import Source, TrainingParams, train
+from musicrec.models.neural.training import Source, train
+from musicrec.models.neural.training_params import TrainingParams
 from musicrec.params import Params
 
 NAME = "ncf"

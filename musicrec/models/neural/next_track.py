@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import nn
 
+from musicrec.models.neural.auto import AUTO, FromZeroOrAuto
 from musicrec.models.neural.checkpoint import Weights
 from musicrec.models.neural.losses import LossParams, full_loss, rows_at_a_time, sampled_loss
 from musicrec.padding import PAD_IDX
@@ -27,7 +28,8 @@ class NextTrackParams(Params):
     dropout : on the embedding and on the last layer's output.
     item_dropout : share of the plays of a window that are hidden from the model in each step of training.
     tied : the output layer shares the embedding's weights.
-    max_items : only so many of the most played items are told apart and can be offered; 0 for all.
+    max_items : only so many of the most played items are told apart and can be offered; 0 for all; auto for as many as
+        an optimiser's step can pass over in reasonable time (musicrec/models/neural/plan.py).
     loss : what the right item is compared with.
     """
 
@@ -35,7 +37,7 @@ class NextTrackParams(Params):
     dropout: float = Field(default=0.2, ge=0, lt=1)
     item_dropout: float = Field(default=0.0, ge=0, lt=1)
     tied: bool = True
-    max_items: int = Field(default=0, ge=0)
+    max_items: FromZeroOrAuto = AUTO
     loss: LossParams = LossParams()
 
 
@@ -141,7 +143,7 @@ class NextTrackModel(nn.Module):
         Over the whole vocabulary, or, in training where negatives are drawn, over these (see `LossParams`).
         """
         states, targets = self.events(items, first_target)
-        if self.training and self.loss.negatives:
+        if self.training and self.loss.drawn:
             loss = sampled_loss(states, targets, self.item_weights(), self.bias, self.loss)
         else:
             smoothing = self.loss.label_smoothing if self.training else 0.0

@@ -9,11 +9,12 @@ from typing import Any
 # network of the tutorials (Keras' defaults otherwise: Adam at 1e-3, batches of 32, nothing that regularises).
 PRESETS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "paper": {
-        "model": {"dim": 50, "hidden": (100, 100), "tied": False, "dropout": 0.0},
+        "model": {"dim": 50, "hidden": (100, 100), "tied": False, "dropout": 0.0, "loss": {"negatives": 0}},
         "training": {
             "epochs": 60,
             "patience": 60,
             "batch_size": 32,
+            "max_windows": 0,
             "learning_rate": 1e-3,
             "weight_decay": 0.0,
             "clip_norm": 0.0,

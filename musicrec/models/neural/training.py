@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import torch
-from pydantic import Field
 from torch import nn
 from torch.amp.grad_scaler import GradScaler
 from torch.optim import AdamW, Optimizer
@@ -20,59 +19,10 @@ from musicrec.logs import Ticker
 from musicrec.models.neural.checkpoint import Epoch, Parts, Progress, Store, Weights, check_same_run
 from musicrec.models.neural.meter import Batch, Meter
 from musicrec.models.neural.processes import ALONE, Processes
-from musicrec.params import Params
+from musicrec.models.neural.training_params import TrainingParams
 
 # The loss is looked at, and the progress shown, each so many steps: a look waits for the GPU.
 _LOOK_STEPS = 25
-
-
-class TrainingParams(Params):
-    """How long and how fast to learn.
-
-    Attributes
-    ----------
-    epochs : at most this many passes over the data.
-    batch_size : rows in a step, over all trainers together.
-    optimizer : adamw or adagrad.
-    learning_rate, weight_decay : of it; the rate is the highest one of the schedule, 0 for what `lr_find` suggests.
-    schedule : `constant`; `cosine` falls from the start; `one_cycle` rises for the first `warm_up` of all steps, then
-        falls.
-    clip_norm : gradients are scaled down to this norm; 0 for never.
-    patience : stop when the metric has not risen for this many epochs.
-    metric : what the judge says that decides which epoch is the best.
-    mixed_precision : on a GPU, multiply in bfloat16 (float16 with a loss scale where it has none).
-    checkpoint_steps : keep a checkpoint each so many steps, beside the one after each epoch; 0 for only that.
-    max_windows : an epoch passes over about this many windows, drawn by hash and anew for each night, and validates
-        on at most as many; 0 for all.
-    refresh_epochs : where there is a model of an earlier night with the same settings, start from it and run so many
-        epochs; 0 to start afresh each night.
-    """
-
-    epochs: int = Field(default=20, ge=1)
-    batch_size: int = Field(default=64, ge=1)
-    optimizer: Literal["adamw", "adagrad"] = "adamw"
-    learning_rate: float = Field(default=2e-3, ge=0)
-    weight_decay: float = Field(default=0.01, ge=0)
-    schedule: Literal["constant", "cosine", "one_cycle"] = "constant"
-    warm_up: float = Field(default=0.1, gt=0, lt=1)
-    clip_norm: float = Field(default=1.0, ge=0)
-    patience: int = Field(default=3, ge=1)
-    metric: str = "ndcg_at_10"
-    mixed_precision: bool = True
-    checkpoint_steps: int = Field(default=0, ge=0)
-    max_windows: int = Field(default=0, ge=0)
-    refresh_epochs: int = Field(default=0, ge=0)
-
-
-class PairTrainingParams(TrainingParams):
-    """The same for models of pairs, with defaults for them: large batches, one cycle, and penalties of their own."""
-
-    batch_size: int = Field(default=4096, ge=1)
-    learning_rate: float = Field(default=5e-3, ge=0)
-    weight_decay: float = Field(default=0.0, ge=0)
-    schedule: Literal["constant", "cosine", "one_cycle"] = "one_cycle"
-    clip_norm: float = Field(default=0.0, ge=0)
-    patience: int = Field(default=20, ge=1)
 
 
 class Source(Protocol):
@@ -93,11 +43,12 @@ Judge = Callable[[nn.Module], tuple[dict[str, float], float]]
 
 @dataclass(frozen=True)
 class Trained:
-    """The weights of the best epoch (the last, where nothing was held out) and the history."""
+    """The weights of the best epoch (the last, where nothing was held out), the history, the weights after the last."""
 
     weights: Weights
     best_epoch: int
     history: tuple[Epoch, ...]
+    last_weights: Weights
 
 
 def train(
@@ -178,8 +129,9 @@ def train(
             parts.best_weights = copy_weights(objective)
         _keep(store, parts, done, config, processes)
 
+    last_weights = copy_weights(objective)
     objective.load_state_dict(parts.best_weights)
-    return Trained(parts.best_weights, done.best_epoch, tuple(done.history))
+    return Trained(parts.best_weights, done.best_epoch, tuple(done.history), last_weights)
 
 
 def _keep(store: Store | None, parts: Parts, done: Progress, config: Mapping[str, Any], processes: Processes) -> None:

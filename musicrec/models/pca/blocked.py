@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pyspark import BarrierTaskContext, StorageLevel
 from pyspark.sql import DataFrame
 
-from musicrec.errors import InputError, NonFiniteError
+from musicrec.errors import InputError, NonFiniteError, TooLittleError
 from musicrec.logs import Logger
 from musicrec.models.embedding import EmbeddingModel
 from musicrec.models.pca.params import PcaParams
@@ -64,13 +64,13 @@ def _check(reports: list[dict[str, Any]], params: PcaParams) -> None:
     first = reports[0]
     rows, items, components = first["listeners"], first["items"], params.components
     if rows < 2:
-        raise InputError("interactions", "two listeners or more", str(rows))
+        raise TooLittleError("pca", "two listeners or more", str(rows))
     if components > min(rows, items):
         expected = f"at most {min(rows, items)} ({rows} listeners, {items} items)"
         raise InputError("pca.components", expected, str(components))
     if not first["scatter"] > 0:
         expected = "listeners that differ" if params.center else "weights other than 0"
-        raise InputError("interactions", expected, f"{rows} with the same weights")
+        raise TooLittleError("pca", expected, f"{rows} with the same weights")
     wrong = sum(report["not_finite"] for report in reports)
     if wrong:
         raise NonFiniteError(f"model pca: {wrong} vectors hold NaN or infinity after the fit")

@@ -94,8 +94,8 @@ def fit_pca(interactions: DataFrame, params: PcaParams, seed: int, log: Logger |
 
     Raises
     ------
-    InputError : no interactions, a weight that is not finite, more components than listeners or items, or a matrix
-        without variance.
+    InputError : no interactions, a weight that is not finite, or more components than listeners or items.
+    TooLittleError : one listener, or a matrix without variance.
     NonFiniteError : a vector holds NaN or infinity.
     """
     embedding, values, total = fit_blocked(interactions, params, seed, log)

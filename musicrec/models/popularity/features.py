@@ -14,7 +14,7 @@ from scipy import sparse
 
 from musicrec.errors import InputError
 from musicrec.models.popularity.params import FeatureParams
-from musicrec.transforms.text import fold, words
+from musicrec.transforms.folding import fold, words
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]

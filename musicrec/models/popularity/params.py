@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from musicrec.models.neural.training import TrainingParams
+from musicrec.models.neural.training_params import TrainingParams
 from musicrec.params import Params
 from musicrec.schemas import AUDIO_FEATURES
 from musicrec.schemas.content import ENGINEERED_FEATURES

@@ -12,15 +12,15 @@ from scipy.sparse import csr_matrix
 
 from musicrec.models.blocks import Ragged, find
 from musicrec.models.ranker.facts import unit_rows
+from musicrec.models.significant import significant
 
 Array = NDArray[Any]
 Columns = dict[str, Array]
 
 # What a feature is where there is nothing to tell: worse than any rank, score or age.
-NO_RANK, NO_SCORE, NO_DAYS = 10_000.0, -1e6, 10_000.0
+NO_RANK, NO_SCORE, NO_DAYS = 10_000.0, -1e30, 10_000.0
 # Dampens the first ranks of `fused`, as in fusion.
 _FUSION_K = 60
-_DIGITS = 6
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def candidate_features(
     columns |= _of_neighbours(listeners, found, tracks)
     matrix = np.empty((len(found.values), len(names)), np.float32)
     for place, name in enumerate(names):
-        matrix[:, place] = np.round(columns[name], _DIGITS)
+        matrix[:, place] = significant(columns[name])
     return found, matrix
 
 

@@ -10,7 +10,7 @@ import lightgbm
 import numpy as np
 from numpy.typing import NDArray
 
-from musicrec.errors import InputError, NonFiniteError
+from musicrec.errors import InputError, NonFiniteError, TooLittleError
 from musicrec.models.ranker.names import feature_directions
 from musicrec.models.ranker.params import RankerParams
 
@@ -89,12 +89,13 @@ def fit_ranker(examples: Examples, names: Sequence[str], params: RankerParams, s
 
     Raises
     ------
-    InputError : nothing was played, or everything was: there is no order to learn.
+    TooLittleError : nothing was played, or everything was: there is no order to learn.
     NonFiniteError : a feature is NaN or infinite.
     """
     played = int(examples.labels.sum())
     if played in (0, len(examples.labels)):
-        raise InputError("the ranker's examples", "candidates that were played and others", f"{played} played")
+        found = f"{played} played of {len(examples.labels)}"
+        raise TooLittleError("the ranker's examples", "candidates that were played and others", found)
     if not np.isfinite(examples.features).all():
         raise NonFiniteError("the ranker's features hold NaN or infinity")
     settings = {

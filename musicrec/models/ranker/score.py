@@ -19,6 +19,7 @@ from musicrec.models.ranker.facts import HOURS, WEEKDAYS, TrackFacts, shaped
 from musicrec.models.ranker.features import Listeners, candidate_features
 from musicrec.models.ranker.fit import RankerModel
 from musicrec.models.shared_arrays import SharedArrays
+from musicrec.models.significant import significant
 
 Array = NDArray[Any]
 
@@ -60,7 +61,7 @@ def ranker_rows(
 def ranked_lists(rows: DataFrame, tracks: TrackFacts, model: RankerModel, depth: int) -> DataFrame:
     """Each listener's candidates in the order of the model's scores, over Arrow batches on the executors.
 
-    Scores are rounded to 6 decimals and ranked, best first, then by item_idx.
+    Scores are rounded to 30 significant bits and ranked, best first, then by item_idx.
 
     Parameters
     ----------
@@ -85,11 +86,10 @@ def ranked_lists(rows: DataFrame, tracks: TrackFacts, model: RankerModel, depth:
 
 
 def predicted(trees: lightgbm.Booster, features: NDArray[np.float32]) -> NDArray[np.float64]:
-    """The score of each row, rounded to 6 decimals."""
+    """The score of each row, to 30 significant bits."""
     if not len(features):
         return np.zeros(0)
-    scores: NDArray[np.float64] = np.asarray(trees.predict(features, num_threads=1), np.float64)
-    return scores.round(6)
+    return significant(np.asarray(trees.predict(features, num_threads=1)))
 
 
 def example_rows(

@@ -69,3 +69,25 @@ def test_negatives_are_drawn_with_the_probability_they_say(uniform_share: float)
     np.testing.assert_allclose(share.numpy(), expected[drawn.numpy()])
     found = np.bincount(drawn.numpy(), minlength=SIZE) / 200_000
     np.testing.assert_allclose(found, expected, atol=5 * np.sqrt(expected.max() / 200_000))
+
+
+def test_the_whole_softmax_on_a_cpu_is_autograds(problem, monkeypatch: pytest.MonkeyPatch) -> None:
+    # In blocks of three events, the last of which is not full; twice the loss has twice the gradients.
+    monkeypatch.setattr("musicrec.models.neural.whole_softmax._SCORES", 3 * SIZE + 1)
+    states, targets, weights, bias = problem
+    states, targets = states[:11].requires_grad_(), targets[:11]
+    plain = functional.cross_entropy(states @ weights.T + bias, targets, reduction="sum")
+    blocked = full_loss(states, targets, weights, bias)
+    torch.testing.assert_close(blocked, plain)
+    found, expected = (torch.autograd.grad(2 * loss, (states, weights, bias)) for loss in (blocked, plain))
+    torch.testing.assert_close(found, expected)
+
+
+def test_the_whole_softmax_of_large_scores_and_of_no_events_is_finite() -> None:
+    weights, bias = (torch.eye(4) * 1000).requires_grad_(), torch.zeros(4, requires_grad=True)
+    loss = full_loss(torch.eye(4), torch.tensor([0, 1, 2, 0]), weights, bias)
+    assert float(loss.detach()) == pytest.approx(1000)
+    assert torch.isfinite(gradient(loss, weights)).all()
+    nothing = full_loss(torch.zeros(0, 4), torch.zeros(0, dtype=torch.long), weights, bias)
+    assert float(nothing.detach()) == 0
+    assert not gradient(nothing, weights).any()

@@ -9,7 +9,8 @@ from musicrec.models.neural.attention import AttentionParams
 from musicrec.models.neural.kinds import make_model
 from musicrec.models.neural.lstm import LstmParams
 from musicrec.models.neural.next_track import NextTrackModel, NextTrackParams
-from musicrec.models.neural.training import TrainingParams, train
+from musicrec.models.neural.training import train
+from musicrec.models.neural.training_params import TrainingParams
 from musicrec.models.neural.vectors import next_track_vectors
 from tests.models.neural.circles import N_ITEMS, judge, source, ticker
 

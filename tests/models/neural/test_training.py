@@ -15,7 +15,8 @@ from musicrec.models.neural.losses import LossParams
 from musicrec.models.neural.lr_find import lr_find
 from musicrec.models.neural.lstm import LstmParams
 from musicrec.models.neural.next_track import NextTrackModel
-from musicrec.models.neural.training import Trained, TrainingParams, train
+from musicrec.models.neural.training import Trained, train
+from musicrec.models.neural.training_params import TrainingParams
 from tests.models.neural.circles import N_ITEMS, judge, source, ticker
 
 SHAPE = LstmParams(dim=16, dropout=0.2, loss=LossParams(negatives=4))
