@@ -37,6 +37,7 @@ from musicrec.models.knn.fit import fit_knn, neighbours_matrix
 from musicrec.models.knn.matrix import KnnParams
 from musicrec.models.pca.fit import PcaParams, fit_pca
 from musicrec.params import Params
+from musicrec.toml_values import unknown_key
 
 Settings = Mapping[str, Mapping[str, Any]]
 Chosen = TypeVar("Chosen", bound=Params)
@@ -167,6 +168,8 @@ def params_of(kind: type[Chosen], model: str, settings: Settings) -> Chosen:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join([model, *(str(part) for part in first["loc"])])
+        if first["type"] == "extra_forbidden":
+            raise unknown_key(key, [f"{model}.{name}" for name in kind.model_fields], "--preset or --set") from None
         raise ConfigError(key, first["msg"], str(first["input"])) from None
 
 

@@ -45,6 +45,8 @@ from benchmarks.measure import (
 from benchmarks.workload import write_workload_apart
 from musicrec.logs import make_logger
 from musicrec.models.als.fit import AlsParams, fit_als
+from musicrec.models.als.scale import Scale
+from musicrec.models.collective import Collective
 from musicrec.models.embedding import collect_items
 
 ALPHA, PENALTY = 2.0, 5.0
@@ -57,9 +59,10 @@ _SAME, _NO_WORSE = 1e-3, 1.002
 
 @dataclass(frozen=True)
 class Problem:
-    """Interactions as parquet in `root`/pairs; every engine writes `root`/NAME-users and `root`/NAME-items."""
+    """Interactions as parquet in `root`/pairs, and their scale; every engine writes `root`/NAME-users and -items."""
 
     root: Path
+    scale: Scale
     users: int
     items: int
     rank: int
@@ -67,7 +70,8 @@ class Problem:
 
     @property
     def params(self) -> AlsParams:
-        """Musicrec's settings of the common objective."""
+        """Musicrec's settings of the common objective; its own is that times `unit`."""
+        full = AlsParams(unobserved=1.0).unobserved_weight(self.scale)
         return AlsParams(
             engine="blocked",
             rank=self.rank,
@@ -75,8 +79,13 @@ class Problem:
             warm_iterations=2,
             regularization=PENALTY,
             regularization_exponent=0,
-            alpha=ALPHA,
+            unobserved=self.unit / full,
         )
+
+    @property
+    def unit(self) -> float:
+        """The weight of an unobserved pair, in mean weights of an interaction."""
+        return 1 / (ALPHA * self.scale.mean_weight)
 
     def pairs(self) -> csr_matrix:
         """The weights [users × items]."""
@@ -135,7 +144,15 @@ def main(
 def make_problem(root: Path, users: int, items: int, nnz: int, rank: int, iterations: int, seed: int) -> Problem:
     """Write the pairs, in no order."""
     write_workload_apart(root / "pairs", users, items, nnz, seed)
-    return Problem(root, users, items, rank, iterations)
+    return Problem(root, _scale_of(root / "pairs"), users, items, rank, iterations)
+
+
+def _scale_of(pairs: Path) -> Scale:
+    """A column at a time, since there may be fifty million rows."""
+    items = np.bincount(pq.read_table(pairs, columns=["item_idx"])["item_idx"].to_numpy())
+    listeners = np.count_nonzero(np.bincount(pq.read_table(pairs, columns=["user_idx"])["user_idx"].to_numpy()))
+    weights = pq.read_table(pairs, columns=["weight"])["weight"].to_numpy().astype(np.float32)
+    return Scale.of(Collective(0, 1, None), weights, items, int(listeners))
 
 
 def time_engines(
@@ -155,7 +172,7 @@ def run_musicrec(spark: SparkSession, problem: Problem, seed: int) -> Row:
     model.release()
     figures = model.figures
     each = (figures["seconds_listeners"] + figures["seconds_items"]) / figures["iterations"]
-    return {"reported_loss": figures["loss"], "seconds_per_iteration": each}
+    return {"reported_loss": figures["loss"] / problem.unit, "seconds_per_iteration": each}
 
 
 def run_mllib(spark: SparkSession, problem: Problem, seed: int) -> Row:
@@ -272,7 +289,7 @@ def warm_rows(spark: SparkSession, problem: Problem, seed: int) -> tuple[list[Ro
     rows = []
     for name, begin in (("musicrec cold", None), ("musicrec warm", start)):
         model, seconds, peak = measured(name, partial(fit_als, pairs, problem.params, seed, begin))
-        rows.append({"engine": name, "seconds": seconds, "peak_mb": peak, "loss": model.figures["loss"]})
+        rows.append({"engine": name, "seconds": seconds, "peak_mb": peak, "loss": model.figures["loss"] / problem.unit})
         rows[-1]["iterations"] = int(model.figures["iterations"])
         model.release()
     cold, warm = (row["loss"] for row in rows)

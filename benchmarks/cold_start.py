@@ -107,8 +107,8 @@ def fit(case: Case, weights: Matrix) -> tuple[Matrix, Matrix]:
     """
     users, items = np.nonzero(weights)
     alone = Collective(0, 1, None)
-    confidence = (np.float32(case.als.alpha) * weights[users, items]).astype(np.float32)
-    block = make_block(alone, users.astype(np.int32), items.astype(np.int32), confidence, int(items.max()) + 1)
+    entries = weights[users, items].astype(np.float32)
+    block = make_block(alone, users.astype(np.int32), items.astype(np.int32), entries, int(items.max()) + 1)
     first = first_items(block, case.als.rank, SEED)
     found = alternate(alone, block, case.als, first, case.als.iterations, False, lambda _: None)
     of_users, of_items = np.zeros((case.users, case.als.rank)), np.zeros((case.items, case.als.rank + 1))

@@ -35,8 +35,8 @@ ROOT = Path(__file__).parent.parent
 Row = dict[str, object]
 _DEPTH, _K = 100, 10
 _ALS = {
-    "stations": AlsParams(rank=64, iterations=8, regularization=0.05, alpha=3.0),
-    "planted": AlsParams(rank=64, iterations=8, regularization=0.02, alpha=10.0),
+    "stations": AlsParams(rank=64, iterations=8),
+    "planted": AlsParams(rank=64, iterations=8),
 }
 # (strength, smoothing); the first is the default.
 _VARIANTS = ((1.0, 10.0), (0.5, 10.0), (1.0, 50.0), (2.0, 10.0))

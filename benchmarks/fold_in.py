@@ -28,11 +28,13 @@ from numpy.typing import NDArray
 
 from benchmarks.measure import Row, measured, print_rows, write_json
 from musicrec.models.als.params import AlsParams
+from musicrec.models.als.scale import Scale
 from musicrec.pipelines.fold_in import ListenerLists
 
 Array = NDArray[Any]
 
 _CHECKED = 20
+_SCALE = Scale(mean_weight=2.0, shared_items=1.0, heard_items=50.0)  # half of the weight that dense data would have
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,12 @@ def write_tables(root: Path, vectors: Array) -> Path:
     tables = {
         "models/item_vectors": pa.table({"model": model, "item_idx": idx, "vector": lists, "bias": bias}),
         "ops/models": pa.table(
-            {"model": ["als"], "trained_at": [datetime(2026, 1, 1, tzinfo=UTC)], "params": [_params(vectors)]}
+            {
+                "model": ["als"],
+                "trained_at": [datetime(2026, 1, 1, tzinfo=UTC)],
+                "params": [_params(vectors)],
+                "figures": pa.array([list(_SCALE.figures.items())], pa.map_(pa.string(), pa.float64())),
+            }
         ),
         "silver/item_index": pa.table(
             {"item_kind": pa.repeat("recording", len(vectors)), "item_id": names, "item_idx": idx}
@@ -132,14 +139,16 @@ def drawn_plays(items: Array, plays: int, requests: int, rng: np.random.Generato
 def differing_lists(problem: Problem, lists: list[list[str]], vectors: Array, n: int) -> list[str]:
     """The first listeners whose list is not that of the formula in `FoldIn.vector`, all in float64."""
     params, wide = AlsParams(rank=vectors.shape[1]), vectors.astype(np.float64)
-    gram = params.unobserved_weight * wide.T @ wide
+    unobserved = params.unobserved / 2
+    gram = unobserved * wide.T @ wide
     wrong = []
     for number, (plays, found) in enumerate(list(zip(problem.requests, lists, strict=True))[:_CHECKED]):
         heard = _rows(plays)
-        weight = params.alpha * np.array(list(plays.values()))
-        penalty = params.regularization * (len(heard) + params.unobserved_weight * len(wide))
+        weight = np.array(list(plays.values())) / _SCALE.mean_weight
+        power = params.regularization_exponent
+        penalty = params.regularization * unobserved ** (1 - power) * len(heard) ** power
         left = gram + (wide[heard].T * weight) @ wide[heard] + penalty * np.eye(len(gram))
-        scores = wide @ np.linalg.solve(left, wide[heard].T @ (weight + params.unobserved_weight))
+        scores = wide @ np.linalg.solve(left, wide[heard].T @ (weight + unobserved))
         scores[heard] = -np.inf
         # Neighbours may change places where their scores differ by less than float32 can tell.
         got = scores[_rows(dict.fromkeys(found))]

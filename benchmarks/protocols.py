@@ -107,7 +107,7 @@ def _lightgcn(folder: Path, stage: Stage, seed: int) -> Task:
     test = Pairs(*pairs_by_line(one_file(folder, "test.txt")))
     users, items = (int(max(a.max(), b.max())) + 1 for a, b in ((train.users, test.users), (train.items, test.items)))
     if stage == "valid":
-        part = _parts_by_user(train, (0.9, 0.1), seed)
+        part = parts_by_user(train, (0.9, 0.1), seed)
         train, test = train.where(part == 0), train.where(part == 1)
     return Task(users, items, train, test, _nothing(), 20, _recall_and_ndcg(20))
 
@@ -118,7 +118,7 @@ def _hetrec(folder: Path, stage: Stage, seed: int) -> Task:
     users, items = (np.unique(ids, return_inverse=True)[1] for ids in (user_ids, item_ids))
     pairs = Pairs(users, items)
     # By the ids of the file, so that the split does not hang on how they are numbered here.
-    part = _parts_by_user(Pairs(user_ids, item_ids), (0.8, 0.1, 0.1), seed)
+    part = parts_by_user(Pairs(user_ids, item_ids), (0.8, 0.1, 0.1), seed)
     train, valid, test = (pairs.where(part == number) for number in range(3))
     wanted, seen = (valid, _nothing()) if stage == "valid" else (test, valid)
     return Task(int(users.max()) + 1, int(items.max()) + 1, train, wanted, seen, 10, _recall_and_ndcg(10))
@@ -175,7 +175,7 @@ def _ragged(rows: list[Ints]) -> Ragged:
     return Ragged(np.concatenate(rows).astype(np.int32), starts)
 
 
-def _parts_by_user(pairs: Pairs, shares: tuple[float, ...], seed: int) -> Ints:
+def parts_by_user(pairs: Pairs, shares: tuple[float, ...], seed: int) -> Ints:
     """The part of each pair: of a listener's n items, as a hash orders them, round(share × n) go to each later part."""
     mixed = pairs.users.astype(np.uint64) << np.uint64(32) | pairs.items.astype(np.uint64)
     order = np.lexsort((pairs.items, _mix(mixed + _mix(np.array([seed], np.uint64))), pairs.users))

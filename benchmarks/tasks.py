@@ -19,6 +19,7 @@ Scores = NDArray[np.float32]
 Scorer = Callable[[Ints], Scores]
 
 _BLOCK = 256
+_MOST_SCORES = 1 << 26  # at a time, where there are millions of items
 
 
 @dataclass(frozen=True)
@@ -92,12 +93,13 @@ class Task:
         known = Pairs(*(np.concatenate(parts) for parts in self._known())).by_user(self.users)
         judged = np.flatnonzero(np.diff(wanted.starts))
         best = np.empty((len(judged), self.k), np.int32)
-        for start in range(0, len(judged), _BLOCK):
-            users = judged[start : start + _BLOCK]
+        block = max(1, min(_BLOCK, _MOST_SCORES // self.items))
+        for start in range(0, len(judged), block):
+            users = judged[start : start + block]
             scores = scorer(users)
             for row, user in enumerate(users):
                 scores[row, known[user]] = -np.inf
-            best_items(scores, best[start : start + _BLOCK])
+            best_items(scores, best[start : start + block])
         relevant = Ragged(wanted.values, np.concatenate([[0], np.cumsum(np.diff(wanted.starts)[judged])]))
         lists = Ragged(best.ravel(), np.arange(0, best.size + 1, self.k))
         nothing = ItemFacts.of(np.zeros(0, np.int64), np.zeros(0), np.zeros(0))

@@ -10,6 +10,12 @@ from typing import Any
 
 from musicrec.errors import ConfigError
 
+# What earlier releases called otherwise, or counted in another unit: what to say in its place.
+_EARLIER = {
+    "als.unobserved_weight": "als.unobserved, which is no weight of a pair but means the same for any number of items",
+    "als.alpha": "als.unobserved: weights are counted in their mean, so only what is unobserved has one beside them",
+}
+
 
 def read_toml(path: Path, what: str) -> dict[str, Any]:
     """A TOML file's values.
@@ -27,7 +33,9 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
 
 
 def unknown_key(key: str, known: Sequence[str], where: object) -> ConfigError:
-    """The error that names the nearest known key."""
+    """The error that names the nearest known key, or what took the place of an earlier release's."""
+    if key in _EARLIER:
+        return ConfigError(where, _EARLIER[key], f"{key}, a key of an earlier release")
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
     return ConfigError(where, f"a known key (nearest: {near[0]})", f"unknown key {key}")
 

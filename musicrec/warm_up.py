@@ -16,6 +16,7 @@ from pyspark.sql import functions as F
 from musicrec.evaluation.summary import EvaluationParams, summarise
 from musicrec.models.als.fit import AlsParams, fit_als
 from musicrec.models.als.fold_in import fold_in
+from musicrec.models.als.scale import Scale
 from musicrec.models.knn.fit import fit_knn
 from musicrec.models.knn.matrix import KnnParams
 from musicrec.models.pca.fit import PcaParams, fit_pca
@@ -39,7 +40,7 @@ def warm_up(spark: SparkSession) -> None:
     heard = heard_items(pairs).persist()
     params = AlsParams(rank=8, iterations=1)
     als = fit_als(pairs, params, seed=1)
-    fold_in(pairs, als.item_vectors, params).count()
+    fold_in(pairs, als.item_vectors, params, Scale(1.0, 1.0, 1.0)).count()
     fit_pca(pairs, PcaParams(components=4), seed=1).embedding.user_vectors.count()
     fit_knn(pairs, KnnParams(k=5)).count()
     lists = top_n(als, heard, 5, "discover").persist()

@@ -36,6 +36,8 @@ def test_several_sources_come_with_commas() -> None:
     [
         ("recomend.n=3", r"nearest: recommend\.n.*unknown key recomend"),
         ("als.iteration=3", r"nearest: als\.iterations.*unknown key als\.iteration"),
+        ("als.alpha=3", r"als\.unobserved: weights are counted in their mean.*als\.alpha, a key of an earlier release"),
+        ("als.unobserved_weight=0.1", r"als\.unobserved, which .*als\.unobserved_weight, a key of an earlier release"),
         ("als.rank=0", r"als\.rank.*greater than or equal to 1, found 0"),
         ("interactions.confidence=loud", r"interactions\.confidence.*'loud'"),
         ("als.rank", "expected key=value"),

@@ -31,8 +31,8 @@ def test_the_shipped_spaces_are_read_and_make_grids(name: str) -> None:
 
 
 def test_a_space_names_keys_as_the_configuration_does(tmp_path: Path) -> None:
-    text = "[als]\nrank = [4, 8]\nalpha = { low = 1, high = 9.5 }\n"
-    assert read(tmp_path, text) == {"als.rank": (4, 8), "als.alpha": Range(low=1, high=9.5)}
+    text = "[als]\nrank = [4, 8]\nunobserved = { low = 1, high = 9.5 }\n"
+    assert read(tmp_path, text) == {"als.rank": (4, 8), "als.unobserved": Range(low=1, high=9.5)}
     weights = "[hybrid.discover.weights]\nals = { low = 0.0, high = 1.0 }"
     assert list(read(tmp_path, weights, "hybrid.discover")) == ["hybrid.discover.weights.als"]
 
@@ -43,10 +43,13 @@ def test_a_space_names_keys_as_the_configuration_does(tmp_path: Path) -> None:
         ("[als]\nrnak = [4]", r"space\.toml.*nearest: als\.rank.*unknown key als\.rnak"),
         ("[asl]\nrank = [4]", r"nearest: als\.rank.*unknown key asl"),
         ("[als]\nrank = []", r"als\.rank: expected at least one value, found an empty list"),
-        ("[als]\nalpha = { low = 3.0, high = 3.0 }", r"als\.alpha.*low must be below high"),
-        ("[als]\nalpha = { low = 0.0, high = 3.0, log = true }", r"als\.alpha.*with log, low must be above 0"),
-        ("[als]\nalpha = { low = 1.0, hihg = 3.0 }", r"als\.alpha.*nearest: high.*unknown key hihg"),
-        ("[als]\nalpha = { low = 1.0 }", r"als\.alpha\.high: expected Field required, found nothing"),
+        ("[als]\nunobserved = { low = 3.0, high = 3.0 }", r"als\.unobserved.*low must be below high"),
+        (
+            "[als]\nunobserved = { low = 0.0, high = 3.0, log = true }",
+            r"als\.unobserved.*with log, low must be above 0",
+        ),
+        ("[als]\nunobserved = { low = 1.0, hihg = 3.0 }", r"als\.unobserved.*nearest: high.*unknown key hihg"),
+        ("[als]\nunobserved = { low = 1.0 }", r"als\.unobserved\.high: expected Field required, found nothing"),
         ("[als]\nrank = 4", r"als\.rank.*a list of values or a table.*found 4"),
         ("[als]\nrank = [4, 0]", r"als\.rank: expected.*greater than or equal to 1, found 0"),
         ("[als]\nrank = ['many']", r"als\.rank.*'many'"),
@@ -63,15 +66,15 @@ def test_a_wrong_space_ends_with_one_line(tmp_path: Path, text: str, message: st
 
 def test_a_grid_needs_points_of_each_range(tmp_path: Path) -> None:
     path = tmp_path / "space.toml"
-    path.write_text("[als]\nalpha = { low = 1.0, high = 2.0 }\nrank = { low = 1, high = 4 }")
-    with pytest.raises(ConfigError, match=r"als\.alpha: expected step or points, for a grid"):
+    path.write_text("[als]\nunobserved = { low = 1.0, high = 2.0 }\nrank = { low = 1, high = 4 }")
+    with pytest.raises(ConfigError, match=r"als\.unobserved: expected step or points, for a grid"):
         check_grid(read_space(path, load_config(LOCAL), ("als",)), path)
 
 
 def test_a_preset_is_read_as_it_was_written(tmp_path: Path) -> None:
     values = {
         "als.rank": 17,
-        "als.alpha": 1e-05,
+        "als.unobserved": 1e-05,
         "als.engine": "blocked",
         "lstm.model.hidden": [100, 50],
         "pca.center": False,

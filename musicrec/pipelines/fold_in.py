@@ -16,6 +16,7 @@ from musicrec.io.delta_rows import read_rows
 from musicrec.io.runs import Run
 from musicrec.models.als.fold_in import FoldIn, fold_in
 from musicrec.models.als.params import AlsParams
+from musicrec.models.als.scale import Scale
 from musicrec.models.blocks import read_vectors
 from musicrec.models.embedding import EmbeddingModel, ItemMatrix
 from musicrec.models.significant import significant
@@ -36,19 +37,20 @@ _MOST_PLAYS = 1_000_000
 def fold_in_als(run: Run, data: TrainingData, params: AlsParams) -> EmbeddingModel | None:
     """Every listener's vector against the items of the last fit, where that is less than `refit_days` old.
 
-    None where it is time to fit again, or where the settings have changed since.
+    None where it is time to fit again, or where the settings, or what they are multiples of, have changed since.
     """
     earlier = newest_als_before(run) if params.refit_days > 1 else None
     settings = json.dumps(params.model_dump(mode="json"), sort_keys=True)
-    if earlier is None or earlier.params != settings:
+    scale = Scale.read(earlier.figures) if earlier else None
+    if earlier is None or scale is None or earlier.params != settings:
         return None
     age = earlier.figures.get(ITEMS_AGE, 0.0) + (run.day - earlier.as_of).days
     if age >= params.refit_days:
         return None
     items = vectors_of(run, "als", "models.item_vectors", earlier.item_vectors_version)
-    users = fold_in(data.interactions, items, params)
+    users = fold_in(data.interactions, items, params, scale)
     run.log.info("als: listeners are folded in, items are those of the last fit", items_age_days=age)
-    return EmbeddingModel("als", users, items, {ITEMS_AGE: float(age)})
+    return EmbeddingModel("als", users, items, scale.figures | {ITEMS_AGE: float(age)})
 
 
 @dataclass(frozen=True)
@@ -80,14 +82,18 @@ class ListenerLists:
         self._confidence = confidence
         self._kind: ItemKind = item_kind
         rows = read_rows(root, "models.item_vectors", ["item_idx", "vector", "bias"], [("model", "=", "als")])
-        models = read_rows(root, "ops.models", ["trained_at", "params"], [("model", "=", "als")]).to_pylist()
+        models = read_rows(root, "ops.models", ["trained_at", "params", "figures"], [("model", "=", "als")]).to_pylist()
         if not rows.num_rows or not models:
             raise InputError(f"table models.item_vectors at {root}", "vectors of the model als", "none")
-        params = AlsParams.model_validate_json(max(models, key=lambda model: model["trained_at"])["params"])
+        newest = max(models, key=lambda model: model["trained_at"])
+        scale = Scale.read(dict(newest["figures"] or ()))
+        if scale is None:
+            raise InputError(f"table ops.models at {root}", "an als of this release; run train_als", "an older one")
+        params = AlsParams.model_validate_json(newest["params"])
         item_idx = rows["item_idx"].to_numpy()
         order = np.argsort(item_idx, kind="stable")
         vectors = read_vectors(rows["vector"].combine_chunks())[order]
-        self._fold = FoldIn(ItemMatrix(item_idx[order], vectors, rows["bias"].to_numpy()[order]), params)
+        self._fold = FoldIn(ItemMatrix(item_idx[order], vectors, rows["bias"].to_numpy()[order]), params, scale)
         self._longest = float(lengths(vectors).max(initial=0.0))
         self._names = _names(root, item_kind)
         self._index = {names[0]: idx for idx, names in self._names.items()}

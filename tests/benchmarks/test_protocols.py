@@ -262,6 +262,8 @@ def test_settings_come_from_the_preset_then_from_overrides() -> None:
     assert settings["knn"]["weighting"] == "bm25"
     with pytest.raises(ConfigError, match=r"als\.rnk"):
         params_of(AlsParams, "als", read_settings("ncf", ["als.rnk=8"]))
+    with pytest.raises(ConfigError, match=r"als\.alpha, a key of an earlier release"):
+        params_of(AlsParams, "als", read_settings("ncf", ["als.alpha=8"]))
     with pytest.raises(ConfigError, match=r"expected model\.key=value"):
         read_settings("ncf", ["rank=8"])
     with pytest.raises(ConfigError, match="preset nowhere"):

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from musicrec.cli import main
 from musicrec.errors import InputError
 from musicrec.models.als.params import AlsParams
+from musicrec.models.als.scale import Scale
 from musicrec.pipelines.fold_in import ListenerLists
 from tests.strategies.ids import FORMS, addresses
 
@@ -46,6 +47,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> str:
             "model": ["als"],
             "trained_at": [datetime(2014, 6, 23)],
             "params": [AlsParams(rank=4).model_dump_json()],
+            "figures": pa.array([list(Scale(1.0, 2.0, 3.0).figures.items())], pa.map_(pa.string(), pa.float64())),
         },
     }
     for name, columns in tables.items():

@@ -6,9 +6,10 @@ from pyspark.sql import SparkSession
 
 from musicrec.models.als.fit import AlsParams, fit_als
 from musicrec.models.als.fold_in import FoldIn, fold_in
+from musicrec.models.als.scale import Scale
 from musicrec.models.embedding import ItemMatrix, collect_items
 
-PARAMS = AlsParams(rank=5, iterations=4, regularization=0.02, unobserved_weight=0.4, alpha=2.0)
+PARAMS = AlsParams(rank=5, iterations=4, regularization=0.5, unobserved=0.4)
 
 
 def test_a_listener_folded_in_is_the_one_that_was_fitted(spark: SparkSession) -> None:
@@ -20,11 +21,13 @@ def test_a_listener_folded_in_is_the_one_that_was_fitted(spark: SparkSession) ->
     model = fit_als(pairs, PARAMS, seed=2)
     fitted = {row.user_idx: row.vector for row in model.user_vectors.collect()}
     more = pairs.union(spark.createDataFrame([(999, 3, 1.0), (999, 7, 2.0), (999, 5000, 2.0)], pairs.schema))
-    folded = {row.user_idx: row.vector for row in fold_in(more, model.item_vectors, PARAMS).collect()}
+    scale = Scale.read(model.figures)
+    assert scale is not None
+    folded = {row.user_idx: row.vector for row in fold_in(more, model.item_vectors, PARAMS, scale).collect()}
     assert set(folded) == {*fitted, 999}
     for user, vector in fitted.items():
         np.testing.assert_allclose(folded[user], vector, atol=1e-4)
-    single = FoldIn(collect_items(model.item_vectors), PARAMS)
+    single = FoldIn(collect_items(model.item_vectors), PARAMS, scale)
     np.testing.assert_allclose(single.vector(np.array([3, 7], np.int32), np.array([1.0, 2.0])), folded[999], atol=1e-4)
 
 
@@ -33,14 +36,15 @@ def test_it_is_the_minimum_of_the_listeners_loss() -> None:
     rng = np.random.default_rng(3)
     y = rng.standard_normal((30, 4)).astype(np.float32)
     items = ItemMatrix(np.arange(30, dtype=np.int32), y, np.zeros(30, np.float32))
-    one = FoldIn(items, PARAMS.model_copy(update={"rank": 4}))
+    # 10 items a listener of which two share 5: half of `unobserved`. A mean weight of 1/2 doubles what was played.
+    one = FoldIn(items, PARAMS.model_copy(update={"rank": 4}), Scale(0.5, 5.0, 10.0))
     played, weight = np.array([2, 11, 25], np.int32), np.array([1.0, 0.5, 3.0])
 
     def loss(x: np.ndarray) -> float:
-        c, p = np.full(30, 0.4), np.zeros(30)
+        c, p = np.full(30, 0.2), np.zeros(30)
         c[played] += 2.0 * weight
         p[played] = 1
-        return float(c @ (p - y.astype(float) @ x) ** 2 + 0.02 * (3 + 0.4 * 30) * x @ x)
+        return float(c @ (p - y.astype(float) @ x) ** 2 + 0.5 * 0.2**0.4 * 3**0.6 * x @ x)
 
     best = one.vector(played, weight).astype(float)
     for step in rng.standard_normal((200, 4)) * 1e-2:

@@ -19,7 +19,7 @@ from musicrec.pipelines.fold_in import ITEMS_AGE, ListenerLists, fold_in_als, re
 from musicrec.pipelines.publish import publish
 from musicrec.schemas import TABLES
 
-PARAMS = AlsParams(rank=6, iterations=6, alpha=2.0, regularization=0.02, refit_days=3)
+PARAMS = AlsParams(rank=6, iterations=6, refit_days=3)
 ITEMS = 30
 
 
@@ -56,7 +56,7 @@ def test_between_fits_listeners_are_folded_in_and_then_it_is_time_to_fit(run: Ru
     fitted = {row.user_idx: row.vector for row in model.user_vectors.collect()}
 
     second = replace(run, run_id="second", as_of=date(2014, 6, 21))
-    assert fold_in_als(second, data, PARAMS.model_copy(update={"alpha": 3.0})) is None
+    assert fold_in_als(second, data, PARAMS.model_copy(update={"unobserved": 0.4})) is None
     assert fold_in_als(second, data, PARAMS.model_copy(update={"refit_days": 1})) is None
     folded = fold_in_als(second, data, PARAMS)
     assert folded is not None
@@ -65,10 +65,11 @@ def test_between_fits_listeners_are_folded_in_and_then_it_is_time_to_fit(run: Ru
     for user, vector in fitted.items():
         np.testing.assert_allclose(found[user], vector, atol=1e-4)
     publish(second, folded, PARAMS, 1, "")
-    assert folded.figures == {ITEMS_AGE: 1.0}
+    measured = {name: model.figures[name] for name in ("mean_weight", "shared_items", "heard_items")}
+    assert folded.figures == {ITEMS_AGE: 1.0, **measured}
     third = fold_in_als(replace(run, run_id="third", as_of=date(2014, 6, 22)), data, PARAMS)
     assert third is not None
-    assert third.figures == {ITEMS_AGE: 2.0}
+    assert third.figures == {ITEMS_AGE: 2.0, **measured}
     publish(replace(run, run_id="third", as_of=date(2014, 6, 22)), third, PARAMS, 1, "")
     assert fold_in_als(replace(run, as_of=date(2014, 6, 23)), data, PARAMS) is None
 

@@ -57,7 +57,7 @@ def fit_alone(
     if bad or not len(weights):
         check_reports([report], params)
     ring, width = Collective(0, 1, None), int(item_idx.max()) + 1
-    block = make_block(ring, user_idx, item_idx, np.float32(params.alpha) * weights, width)
+    block = make_block(ring, user_idx, item_idx, weights, width)
     start = first_items(block, params.rank, seed)
     found = alternate(ring, block, params, start, params.iterations, False, lambda _: None)
     known = np.flatnonzero(block.item_counts).astype(np.int32)

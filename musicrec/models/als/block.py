@@ -19,6 +19,7 @@ from musicrec.models.als.items import ItemRoom, improve_items
 from musicrec.models.als.kernels import fit_losses, solve_rows
 from musicrec.models.als.params import AlsParams
 from musicrec.models.als.rows import Block, make_block
+from musicrec.models.als.scale import Scale
 from musicrec.models.collective import Collective
 from musicrec.models.sparse import SparseRows
 
@@ -87,7 +88,7 @@ def alternate(
     done : called after each iteration with its number, from 1.
     """
     users = np.zeros((len(block.user_idx), params.rank), np.float32)
-    penalties = params.penalties(block.item_counts, block.listeners)
+    penalties = params.penalties(block.item_counts, block.scale)
     room = ItemRoom.make(ring, *items.shape)
     seconds = {"listeners": 0.0, "items": 0.0, "finish": 0.0}
     for iteration in range(iterations):
@@ -110,35 +111,34 @@ def _solve_users(
     ring: Collective, block: Block, params: AlsParams, items: Floats32, users: Floats32, fully: bool
 ) -> None:
     def gram() -> Floats64:
-        return params.unobserved_weight * (items.T @ items).astype(np.float64)
+        return params.unobserved_weight(block.scale) * (items.T @ items).astype(np.float64)
 
     spectrum = turn(ring, gram, block.groups, users, items)
     if fully:
-        solve_fully(block.by_user, block.items, params, items, spectrum, users)
+        solve_fully(block.by_user, block.scale, params, items, spectrum, users)
     else:
-        penalties = params.penalties(block.by_user.counts, block.items)
-        _solve(block.by_user, penalties, params, items, spectrum, users, params.steps, np.float32(0))
+        _solve(block.by_user, block.scale, params, items, spectrum, users, params.steps, np.float32(0))
 
 
 def solve_fully(
-    rows: SparseRows, others: int, params: AlsParams, items: Floats32, spectrum: Floats32, users: Floats32
+    rows: SparseRows, scale: Scale, params: AlsParams, items: Floats32, spectrum: Floats32, users: Floats32
 ) -> None:
     """Solve listeners until nothing changes, in place.
 
     Parameters
     ----------
-    rows : their entries, values alpha × weight.
-    others : how many items have a vector.
+    rows : their entries, values weights as multiples of the mean one.
+    scale : of the fit that the items are of.
     items : [width × rank], 0 where an item has none, turned to the `principal_axes` of α₀ itemsᵀ items; spectrum :
         [rank] its eigenvalues.
     users : [rows × rank] where to begin, in the same basis.
     """
-    _solve(rows, params.penalties(rows.counts, others), params, items, spectrum, users, _MOST_STEPS, _SOLVED)
+    _solve(rows, scale, params, items, spectrum, users, _MOST_STEPS, _SOLVED)
 
 
 def _solve(
     rows: SparseRows,
-    penalties: Floats32,
+    scale: Scale,
     params: AlsParams,
     items: Floats32,
     spectrum: Floats32,
@@ -147,7 +147,7 @@ def _solve(
     tolerance: np.float32,
 ) -> None:
     entries = (rows.starts, rows.columns, rows.values)
-    unobserved = np.float32(params.unobserved_weight)
+    penalties, unobserved = params.penalties(rows.counts, scale), np.float32(params.unobserved_weight(scale))
     solve_rows(*entries, items, spectrum, penalties, unobserved, users, steps, tolerance)
 
 
@@ -155,11 +155,11 @@ def _loss(
     ring: Collective, block: Block, params: AlsParams, penalties: Floats32, users: Floats32, items: Floats32
 ) -> float:
     """The sum in `als.fit_als`; Σ over all pairs of (x·y)² = Σ_u xᵀ(YᵀY)x, so only entries are visited one by one."""
-    rows, alpha = block.by_user, params.unobserved_weight
+    rows, unobserved = block.by_user, params.unobserved_weight(block.scale)
     wide = items.astype(np.float64)
-    gram = alpha * (wide.T @ wide)
-    own = float(fit_losses(rows.starts, rows.columns, rows.values, users, items, np.float32(alpha)).sum())
-    user_penalties = params.penalties(rows.counts, block.items)
+    gram = unobserved * (wide.T @ wide)
+    own = float(fit_losses(rows.starts, rows.columns, rows.values, users, items, np.float32(unobserved)).sum())
+    user_penalties = params.penalties(rows.counts, block.scale)
     for begin in range(0, len(users), _PART):
         part = users[begin : begin + _PART].astype(np.float64)
         own += float(((part @ gram) * part).sum() + user_penalties[begin : begin + _PART] @ (part * part).sum(axis=1))

@@ -82,7 +82,7 @@ def check_reports(reports: list[dict[str, Any]], params: AlsParams) -> str | Non
     if wrong:
         raise NonFiniteError(f"model als: {wrong} vectors hold NaN or infinity after the fit")
     if max(report["longest_item"] for report in reports) < _NOTHING_LEFT:
-        settings = f"als.regularization = {params.regularization}, als.unobserved_weight = {params.unobserved_weight}"
+        settings = f"als.regularization = {params.regularization}, als.unobserved = {params.unobserved}"
         raise InputError(settings, "penalties that leave vectors above 0", "all vectors of the fit at 0; lower them")
     return None
 
@@ -90,6 +90,7 @@ def check_reports(reports: list[dict[str, Any]], params: AlsParams) -> str | Non
 def _figures(reports: list[dict[str, Any]]) -> dict[str, float]:
     first = reports[0]
     figures = {name: float(first[name]) for name in ("loss", "listeners", "items", "iterations")}
+    figures |= first["scale"]
     figures["interactions"] = float(sum(report["interactions"] for report in reports))
     figures["peak_mb_of_a_task"] = max(report["peak_mb"] for report in reports)
     for part in first["seconds"]:
@@ -122,7 +123,7 @@ def _task(
             say = remark if ring.rank == 0 else no_remark
             from musicrec.models.als.rows import make_block
 
-            block = make_block(ring, users, items, np.float32(params.alpha) * weights, width)
+            block = make_block(ring, users, items, weights, width)
             del users, items, weights
             yield from _fit(ring, block, params, seed, start.value if start else None, iterations, say, report)
 
@@ -179,6 +180,7 @@ def _fit(
             "listeners": block.listeners,
             "items": block.items,
             "iterations": iterations,
+            "scale": block.scale.figures,
             "seconds": found.seconds,
             "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         }

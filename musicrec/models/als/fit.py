@@ -22,11 +22,14 @@ def fit_als(
 ) -> EmbeddingModel:
     """Factorise the listener × item matrix so that user · item is near 1 where played and near 0 elsewhere.
 
-    Minimises Σ_played (α₀ + α w_ui) (1 − x_u·y_i)² + α₀ Σ_others (x_u·y_i)² + Σ_u λ_u |x_u|² + Σ_i λ_i |y_i|²: Hu,
-    Koren and Volinsky, "Collaborative Filtering for Implicit Feedback Datasets", 2008, with the weight of unobserved
-    pairs α₀ and the penalties λ = λ₀ (n + α₀ m)^exponent of Rendle, Krichene, Zhang and Koren, "Revisiting the
-    Performance of iALS on Item Recommendation Benchmarks", 2021. Listeners end as the optimum for the items, which is
-    what folding one in gives. The blocked engine's result has the same bits however the interactions are partitioned.
+    Minimises Σ_played (α₀ + w_ui / w̄) (1 − x_u·y_i)² + α₀ Σ_others (x_u·y_i)² + Σ_u λ_u |x_u|² + Σ_i λ_i |y_i|² with w̄
+    the mean weight: Hu, Koren and Volinsky, "Collaborative Filtering for Implicit Feedback Datasets", 2008, with the
+    weight of unobserved pairs α₀ and penalties that grow with a power of a row's interactions n of Rendle, Krichene,
+    Zhang and Koren, "Revisiting the Performance of iALS on Item Recommendation Benchmarks", 2021. α₀ and λ follow from
+    the settings and the interactions (`AlsParams`, `Scale`), so that settings mean the same at any size; theirs, with
+    α₀ m in the penalties, let whoever adds items drown what was heard. Listeners end as the optimum for the items,
+    which is what folding one in gives. The blocked engine's result has the same bits however the interactions are
+    partitioned.
 
     Parameters
     ----------
@@ -38,8 +41,9 @@ def fit_als(
 
     Returns
     -------
-    EmbeddingModel "als" with bias 0, kept by Spark until its `release`. Its figures: `loss` (the sum above),
-    `interactions`, `listeners`, `items`, and of the blocked engine `iterations` and `seconds_*` of each part.
+    EmbeddingModel "als" with bias 0, kept by Spark until its `release`. Its figures: `interactions`, `listeners`,
+    `items`, those of its `Scale`, and of the blocked engine `loss` (the sum above), `iterations` and `seconds_*` of
+    each part.
 
     Raises
     ------

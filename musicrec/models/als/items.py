@@ -61,10 +61,11 @@ def improve_items(
     room: ItemRoom,
 ) -> None:
     """`params.steps` steps of conjugate gradients for all items, in place."""
-    unobserved = np.float32(params.unobserved_weight)
+    weight = params.unobserved_weight(block.scale)
+    unobserved = np.float32(weight)
     longest = _longest(ring, users)
     gram = ring.reduce(exact_gram(block.groups, users, anchor_of(np.array(block.listeners * longest**2))))
-    spectrum = turn(ring, lambda: params.unobserved_weight * gram, block.groups, users, items)
+    spectrum = turn(ring, lambda: weight * gram, block.groups, users, items)
     longest *= 1 + _TURNED
     turned, entry_weights = block.by_item, block.item_weights
     entries = (turned.starts, turned.columns, turned.values, users)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from musicrec.models.als.item_kernels import GROUP
+from musicrec.models.als.scale import Scale
 from musicrec.models.collective import Collective
 from musicrec.models.sparse import SparseRows, dense_index, sparse_rows
 
@@ -19,10 +20,11 @@ class Block:
     Attributes
     ----------
     user_idx : [listeners] ascending.
-    by_user, by_item : the entries, their values alpha × weight.
+    by_user, by_item : the entries, their values weights as multiples of the mean one.
     groups : where each group of GROUP consecutive user_idx begins among the listeners, and the end.
     item_counts, item_weights : [items] listeners of each item, and its largest entry, over all tasks.
     listeners, items : how many listeners, and items with a listener, there are over all tasks.
+    scale : of all tasks' interactions.
     """
 
     user_idx: NDArray[np.int32]
@@ -33,19 +35,22 @@ class Block:
     item_weights: NDArray[np.float64]
     listeners: int
     items: int
+    scale: Scale
 
 
 def make_block(
-    ring: Collective, user_idx: NDArray[np.int32], item_idx: NDArray[np.int32], values: NDArray[np.float32], width: int
+    ring: Collective, user_idx: NDArray[np.int32], item_idx: NDArray[np.int32], weights: NDArray[np.float32], width: int
 ) -> Block:
     """The block of this task's entries; all tasks' groups of listeners are disjoint."""
     users, rows = dense_index(user_idx)
+    counts = ring.reduce(np.bincount(item_idx, minlength=width).astype(np.int64))
+    listeners = int(ring.reduce(np.array([len(users)], np.int64))[0])
+    scale = Scale.of(ring, weights, counts, listeners)
+    values = scale.in_means(weights)
     by_user = sparse_rows(rows, item_idx, values, len(users), width)
     by_item = by_user.transposed()
     heaviest = np.zeros(width)
     np.maximum.at(heaviest, item_idx, values)
-    counts = ring.reduce(by_item.counts.copy())
-    listeners = ring.reduce(np.array([len(users)], np.int64))
     groups = np.concatenate([np.flatnonzero(np.diff(users // GROUP, prepend=-1)), [len(users)]]).astype(np.int64)
     return Block(
         users,
@@ -54,6 +59,7 @@ def make_block(
         groups,
         counts,
         ring.reduce(heaviest, np.maximum),
-        int(listeners[0]),
+        listeners,
         int(np.count_nonzero(counts)),
+        scale,
     )
