@@ -18,6 +18,7 @@ from musicrec.io.json_lines import as_object, read_records
 from musicrec.io.local_files import SourceFiles
 from musicrec.transforms.ids import listener_column, mbid_column, mbids_column, msid_column
 from musicrec.transforms.listens import RAW_COLUMNS
+from musicrec.transforms.numbers import decimal
 from musicrec.transforms.times import instant_of, stamp_of
 
 # All leaves are text: from_json keeps a number or an object as its text, and clients send either.
@@ -100,5 +101,5 @@ def _filled(name: str) -> Column:
 
 
 def _milliseconds(name: str, factor: int) -> Column:
-    value = F.col(name).try_cast("double") * factor
+    value = decimal(F.col(name)) * factor
     return F.when(value.between(-_LONGEST_MS, _LONGEST_MS), F.round(value)).cast("bigint")
