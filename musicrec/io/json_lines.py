@@ -22,8 +22,9 @@ from musicrec.io.local_files import SourceFiles, spark_reader
 
 # Names of files of JSON objects.
 ENDINGS = (".jsonl", ".ndjson", ".json")
-# What a record may be surrounded by: white space, a byte order mark in mid-file, the zeros that a crash leaves.
-_BLANK = " \t\r\n\f\v\ufeff\x00"
+# What a record may be surrounded by: white space, a byte order mark in mid-file, the zeros that a crash leaves, and the
+# sign before each text of a sequence (RFC 7464).
+_BLANK = " \t\r\n\f\v\ufeff\x00\x1e\x85\xa0\u200b\u2028\u2029"
 # So much of a file is looked at to tell lines from a document: a little, and if its first value is longer, more.
 _HEADS = (1 << 16, 16 << 20)
 _LONGEST_DOCUMENT = 1 << 30

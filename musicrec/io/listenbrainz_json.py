@@ -8,6 +8,7 @@ Clients fill track_metadata.additional_info as they like, so nothing there is tr
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -35,6 +36,7 @@ _SCHEMA = """
 # Whose listens an export holds, and its files that hold none.
 USER = "user.json"
 OTHERS = (USER, "feedback.jsonl", "pinned_recording.jsonl")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _LONGEST_MS = 10**15
 
 
@@ -66,6 +68,8 @@ def user_of(folder: Path) -> str | None:
             names = [str(found[key]).strip() for key in ("user_id", "username") if found.get(key) is not None]
             if not any(names):
                 raise InputError(path, "a JSON object with user_id or username", "neither")
+            if any(_SURROGATE.search(name) for name in names):
+                raise InputError(path, "user_id and username as text", "half of a surrogate pair")
             return next(filter(None, names))
     return None
 

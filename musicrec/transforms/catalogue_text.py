@@ -12,6 +12,7 @@ from pyspark.sql.pandas.functions import pandas_udf
 from pyspark.sql.types import ArrayType, StringType
 
 from musicrec.transforms.bounds import LONGEST_LIST
+from musicrec.transforms.folding import BLANKS
 from musicrec.transforms.numbers import decimal
 from musicrec.transforms.text import trimmed
 
@@ -23,6 +24,7 @@ _NO_DATE = r"^0+(?:\.0+)?(?:-0+){0,2}$"
 _FIRST_YEAR, _LAST_YEAR = 1860, 2100  # before the first there was no recorded sound
 
 _STRING = re.compile(r"""[uU]?(?:'((?:[^'\\]++|\\.)*+)'|"((?:[^"\\]++|\\.)*+)")""", re.DOTALL)
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _BARE = re.compile(r"None|-?\d+(?:\.\d+)?")
 _BETWEEN = re.compile(r"\s*+,?\s*+")
 
@@ -148,10 +150,12 @@ def _said(item: re.Match[str]) -> str | None:
         return "" if token == "None" else token
     said = item.group(1) if item.group(1) is not None else item.group(2)
     if "\\" in said:
+        # JSON may escape a stroke, Python never does.
+        token = _ESCAPED.sub(lambda pair: "/" if pair[1] == "/" else pair[0], token)
         try:
             said = ast.literal_eval(token.lstrip("uU"))
             # Two halves of a pair, each written as an escape, are one letter.
             said = said.encode("utf-16", "surrogatepass").decode("utf-16")
         except (ValueError, SyntaxError, MemoryError):
             return None
-    return said.strip()
+    return said.strip(BLANKS)

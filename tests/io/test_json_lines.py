@@ -25,6 +25,7 @@ LISTEN = '{"user_id": 1, "track_metadata": {"artist_name": "A}{", "names": [{"x"
         (f"[{LISTEN}]\t[{LISTEN}, 3, null] {LISTEN}", [LISTEN, LISTEN, "3", "null", LISTEN]),
         (f"\ufeff{LISTEN}\r\n", [LISTEN]),
         (f"\x00\x00\x00{LISTEN}", [LISTEN]),
+        (f"\x1e{LISTEN}\n\x1e{LISTEN}\u2028{LISTEN}\xa0", [LISTEN] * 3),
         ("[]", ["[]"]),
         ("[ ", ["["]),
         ("]", ["]"]),
@@ -93,7 +94,7 @@ JUNK = st.one_of(
 @settings(max_examples=300, deadline=None)
 @given(JUNK)
 def test_of_any_text_no_letter_is_lost(text: str) -> None:
-    blank = " \t\r\n\f\v\ufeff\x00"
+    blank = " \t\r\n\f\v\ufeff\x00\x1e\x85\xa0\u200b\u2028\u2029"
     between = {*blank, *",[]"}
     records = list(records_of(text))
     assert Counter(c for r in records for c in r if c not in between) == Counter(c for c in text if c not in between)
