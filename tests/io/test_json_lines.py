@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,22 @@ def test_a_record_over_many_lines_comes_on_one_and_a_broken_one_ends_where_the_n
         assert [json.loads(record)["user_id"] for record in (first, *others)] == [0, 2, 3]
         assert second.startswith("{ user_id")
         assert not any("\n" in record for record in (first, second, *others))
+
+
+@pytest.mark.parametrize("length", [4_000, 4_070, 4_080, 4_090, 4_095, 4_096, 4_097, 16_384, 100_000])
+def test_a_record_of_any_length_is_found_and_a_broken_one_is_no_other(length: int) -> None:
+    for value in ('"{}"', '"\\u00e9{}"', "[1{}]", "-1{}", '["", "{}\\ud83d\\ude00"]'):
+        long = f'{{"a": {value.replace("{}", "1" * length)}, "b": -Infinity, "c": null}}'
+        assert list(records_of(f"{long}{LISTEN}{long}")) == [long, LISTEN, long]
+        assert list(records_of(f"{long[:-1]};")) == [f"{long[:-1]};"]
+
+
+def test_many_broken_records_take_no_longer_than_they_are_many() -> None:
+    # json counts the lines before each of them: without a bound, 10 billion.
+    began = time.process_time()
+    records = list(records_of("[\n" + "{'a': 1},\n" * 200_000 + "{}]"))
+    assert records == ["{'a': 1}"] * 200_000 + ["{}"]
+    assert time.process_time() - began < 15
 
 
 VALUES = st.recursive(
