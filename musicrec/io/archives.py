@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import lzma
 import re
@@ -204,7 +205,10 @@ def _unzip(archive: Path, folder: Path) -> None:
                 if member.flag_bits & 1:
                     raise InputError(_member(archive, member.filename), "a file without a password", "an encrypted one")
                 _write(archive, path, None if member.is_dir() else packed.open(member), room)
-    except (*DAMAGED, NotImplementedError, UnicodeDecodeError) as error:
+    except (*DAMAGED, NotImplementedError, UnicodeDecodeError, OSError) as error:
+        # A directory that points before the file's beginning.
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:
+            raise
         raise InputError(archive, "a complete zip archive", f"{type(error).__name__}: {error}") from error
 
 

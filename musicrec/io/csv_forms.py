@@ -21,6 +21,7 @@ from musicrec.errors import InputError
 from musicrec.io.csv_lines import blocks_of_lines, is_blank
 from musicrec.io.csv_records import read_header
 from musicrec.io.local_files import shown
+from musicrec.transforms.folding import BLANKS
 
 SEPARATORS = ",;\t|"
 
@@ -39,6 +40,14 @@ _LONG_RUN = re.compile(
     "[\udc8a\udc8c\udc8e\udc9a\udc9c\udc9e\udc9f\udca2-\udca8\udcaa\udcac\udcb1-\udcb6\udcb8-\udcba\udcbc-\udcbe\udcc0-\udcff]{3}"
 )
 _ODD_BYTES = re.compile("[\udc80-\udcff]+")
+# What no one writes in Western text: signs within words, and at the end of one a capital or a sign that opens. So look
+# the letters of DOS and old Macs ("Beyonc‚", "Bj”rk", "BeyoncŽ").
+_MISPLACED = re.compile(
+    "(?<=[A-Za-z])[\udc80-\udc84\udc86-\udc89\udc8b\udc93-\udc95\udc98\udc99\udc9b\udca1-\udcac\udcaf\udcb1-\udcb3\udcb6\udcb8-\udcbf](?=[A-Za-z])"
+    "|(?<=[a-z])[\udc82-\udc84\udc86-\udc8c\udc8e\udc9f]"
+)
+_BLANKS = BLANKS.replace("\0", "")
+_MOST_MISPLACED = 0.1
 _NO_CP1252 = re.compile("[\udc81\udc8d\udc8f\udc90\udc9d]")
 
 
@@ -121,7 +130,7 @@ class _Look:
     def __init__(self, has_letters: bool) -> None:
         self._digest = hashlib.sha256()
         self._has_letters = has_letters
-        self._runs = self._long_runs = 0
+        self._runs = self._long_runs = self._misplaced = 0
         self._is_western = True
 
     def see(self, chunk: bytes, text: str) -> None:
@@ -132,12 +141,14 @@ class _Look:
         runs = _ODD_BYTES.findall(text)
         self._runs += len(runs)
         self._long_runs += sum(map(bool, map(_LONG_RUN.search, runs)))
+        self._misplaced += len(_MISPLACED.findall(text)) if runs else 0
         self._is_western &= not any(map(_NO_CP1252.search, runs))
         self._has_letters |= not (_ODD_BYTES.sub("", text) if runs else text).isascii()
 
     def is_utf8(self) -> bool:
         """Whether what is not ASCII is to be read as UTF-8: all of it can be, or some of it is, or it is no cp1252."""
-        is_western = self._is_western and self._long_runs <= _MOST_LONG * self._runs
+        is_usual = self._long_runs <= _MOST_LONG * self._runs and self._misplaced <= _MOST_MISPLACED * self._runs
+        is_western = self._is_western and is_usual
         return not self._runs or self._has_letters or not is_western
 
     def content_id(self) -> str:
@@ -167,8 +178,8 @@ def reading(path: Path) -> Iterator[IO[bytes]]:
 
 
 def tidy_name(column: str) -> str:
-    """A column's name without the blanks and byte order marks around it; odd bytes as text."""
-    return column.strip(" \t\r\n\ufeff\u00a0\u200b").encode("utf-8", "backslashreplace").decode("utf-8")
+    """A column's name without what is not seen around it; odd bytes as text."""
+    return column.strip(_BLANKS).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _open_plain(path: Path) -> IO[bytes]:
@@ -189,14 +200,14 @@ def _open_xz(path: Path) -> IO[bytes]:
 
 def _open_zip(path: Path) -> IO[bytes]:
     """The one CSV file of a zip archive."""
-    with zipfile.ZipFile(path) as archive:
-        names = [name for name in archive.namelist() if name.lower().endswith(".csv") and not _is_hidden(name)]
-        if len(names) != 1:
-            raise InputError(shown(path), "one .csv file in the archive", f"{len(names)} of them")
-        try:
-            return archive.open(names[0])
-        except (RuntimeError, NotImplementedError) as error:  # a password, an unusual compression
-            raise InputError(shown(path), "an archive that can be unpacked", str(error)) from error
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [name for name in archive.namelist() if name.lower().endswith(".csv") and not _is_hidden(name)]
+            if len(names) == 1:
+                return archive.open(names[0])
+    except (RuntimeError, NotImplementedError) as error:  # a password, an unusual compression or version
+        raise InputError(shown(path), "an archive that can be unpacked", str(error)) from error
+    raise InputError(shown(path), "one .csv file in the archive", f"{len(names)} of them")
 
 
 def _is_hidden(name: str) -> bool:

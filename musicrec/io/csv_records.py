@@ -26,6 +26,8 @@ from musicrec.io.csv_lines import CutLine, is_blank
 from musicrec.io.csv_scan import Scanned, breadth, scan
 from musicrec.transforms.bounds import LONGEST_CSV_ROW
 
+# The mark of a file that was put behind another; it is no part of a record.
+_MARK = "\ufeff"
 # Lines that are looked at together.
 _FEWEST_TOGETHER, _MOST_TOGETHER = 16, 1024
 
@@ -96,6 +98,7 @@ def read_header(blocks: Iterable[list[str]], separator: str) -> tuple[list[str],
         if is_blank(ahead.line(0)):
             ahead.drop(1)
             continue
+        ahead.unmark()
         read = _run_on(ahead, separator)
         fields = read.fields if read.trouble is None else next(csv.reader([ahead.line(0)], delimiter=separator))
         return fields, ahead.number - 1 + (read.span if read.trouble is None else 1)
@@ -127,6 +130,11 @@ class _Ahead:
     def line(self, place: int) -> str:
         return self._lines[self._used + place]
 
+    def unmark(self) -> None:
+        """Leave out byte order marks before what the next line holds."""
+        if self.line(0).startswith(_MARK) and not is_blank(without := self.line(0).lstrip(_MARK)):
+            self._lines[self._used] = without
+
     def drop(self, count: int) -> None:
         self.fill(count)
         self._used += count
@@ -136,8 +144,8 @@ class _Ahead:
 def _plain(lines: list[str], number: int, separator: str, width: int) -> Records:
     """The records of the first lines, as long as each is one as it stands."""
     whole = "\n".join(lines)
-    if not all(map(_is_whole, lines)) or "\0" in whole or not _is_text(whole):
-        lines = list(takewhile(lambda line: _is_whole(line) and "\0" not in line and _is_text(line), lines))
+    if not all(map(_is_whole, lines)) or "\0" in whole or _MARK in whole or not _is_text(whole):
+        lines = list(takewhile(_is_plain, lines))
     rows: list[list[str]] = []
     reader = csv.reader(lines, delimiter=separator, strict=True)
     try:
@@ -148,6 +156,10 @@ def _plain(lines: list[str], number: int, separator: str, width: int) -> Records
     except csv.Error:  # the row stays for _one_by_one
         pass
     return Records(list(range(number, number + len(rows))), [1] * len(rows), rows)
+
+
+def _is_plain(line: str) -> bool:
+    return _is_whole(line) and "\0" not in line and not line.startswith(_MARK) and _is_text(line)
 
 
 def _is_text(text: str) -> bool:
@@ -168,6 +180,7 @@ def _one_by_one(ahead: _Ahead, records: Records, separator: str, header: Sequenc
         if is_blank(line):
             ahead.drop(1)
             return
+        ahead.unmark()
         span, found = _read_one(ahead, separator, header)
     filled = sum(not is_blank(each) for each in ahead.text(span))
     ahead.drop(span)

@@ -22,11 +22,14 @@ from musicrec.io.local_files import SourceFiles, spark_reader
 
 # Names of files of JSON objects.
 ENDINGS = (".jsonl", ".ndjson", ".json")
-# What a record may be surrounded by: white space, a byte order mark in mid-file, the zeros that a crash leaves.
-_BLANK = " \t\r\n\f\v\ufeff\x00"
+# What a record may be surrounded by: white space, a byte order mark in mid-file, the zeros that a crash leaves, and the
+# sign before each text of a sequence (RFC 7464).
+_BLANK = " \t\r\n\f\v\ufeff\x00\x1e\x85\xa0\u200b\u2028\u2029"
 # So much of a file is looked at to tell lines from a document: a little, and if its first value is longer, more.
 _HEADS = (1 << 16, 16 << 20)
 _LONGEST_DOCUMENT = 1 << 30
+# A value is looked for in so many letters, then in more; the longest token that may be cut is "-Infinity".
+_PIECE, _LONGEST_TOKEN = 1 << 12, 16
 _DECODER = json.JSONDecoder(parse_int=str, parse_float=str)
 # In one JSON object `}` and `]` are followed by a comma, a closing bracket or nothing; other text may be two objects.
 _MAY_BE_SEVERAL = r"[}\]]\s*(?:[^\s,}\]]|,\s*[{\[])"
@@ -179,10 +182,22 @@ def _has_break(text: str) -> bool:
 
 def _value_end(text: str, at: int) -> int | None:
     """Where the JSON value that begins at `at` ends; None where none begins there."""
-    try:
-        return _DECODER.raw_decode(text, at)[1]
-    except (ValueError, RecursionError):
-        return None
+    # A piece at a time: json counts the lines before each error that it finds.
+    size = _PIECE
+    while True:
+        piece = text[at : at + size]
+        is_rest = at + len(piece) == len(text)
+        try:
+            end = _DECODER.raw_decode(piece)[1]
+            if is_rest or end < len(piece):
+                return at + end
+        except RecursionError:
+            return None
+        except json.JSONDecodeError as error:
+            is_cut = error.msg.startswith("Unterminated") or error.pos > len(piece) - _LONGEST_TOKEN
+            if is_rest or not is_cut:
+                return None
+        size *= 4
 
 
 def _next_alike(text: str, at: int) -> int:

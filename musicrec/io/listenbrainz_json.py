@@ -8,6 +8,7 @@ Clients fill track_metadata.additional_info as they like, so nothing there is tr
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -18,6 +19,7 @@ from musicrec.io.json_lines import as_object, read_records
 from musicrec.io.local_files import SourceFiles
 from musicrec.transforms.ids import listener_column, mbid_column, mbids_column, msid_column
 from musicrec.transforms.listens import RAW_COLUMNS
+from musicrec.transforms.numbers import decimal
 from musicrec.transforms.times import instant_of, stamp_of
 
 # All leaves are text: from_json keeps a number or an object as its text, and clients send either.
@@ -34,6 +36,7 @@ _SCHEMA = """
 # Whose listens an export holds, and its files that hold none.
 USER = "user.json"
 OTHERS = (USER, "feedback.jsonl", "pinned_recording.jsonl")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _LONGEST_MS = 10**15
 
 
@@ -65,6 +68,8 @@ def user_of(folder: Path) -> str | None:
             names = [str(found[key]).strip() for key in ("user_id", "username") if found.get(key) is not None]
             if not any(names):
                 raise InputError(path, "a JSON object with user_id or username", "neither")
+            if any(_SURROGATE.search(name) for name in names):
+                raise InputError(path, "user_id and username as text", "half of a surrogate pair")
             return next(filter(None, names))
     return None
 
@@ -100,5 +105,5 @@ def _filled(name: str) -> Column:
 
 
 def _milliseconds(name: str, factor: int) -> Column:
-    value = F.col(name).try_cast("double") * factor
+    value = decimal(F.col(name)) * factor
     return F.when(value.between(-_LONGEST_MS, _LONGEST_MS), F.round(value)).cast("bigint")

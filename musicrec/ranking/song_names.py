@@ -16,9 +16,9 @@ _SPOTIFY = re.compile(r"(?:spotify:|https?://open\.spotify\.com/)(?:[^\s?#]*[:/]
 _BETWEEN = " - "
 # What may stand between artist and title: a hyphen or dash with spaces around it; a dash, which joins no words, also
 # without.
-_SPACED = re.compile(r"\s+[-‐‑‒–—―−]+\s+")
-_DASH = re.compile(r"\s*[‒–—―−]+\s*|\s+[-‐‑]\s*|\s*[-‐‑]\s+")
-_HYPHEN = re.compile(r"[-‐‑]")
+_SPACED = re.compile(r"\s+[-‐‑‒–—―−⸺⸻﹘﹣－─━]+\s+")
+_DASH = re.compile(r"\s*[‒–—―−⸺⸻﹘─━]+\s*|\s+[-‐‑﹣－]\s*|\s*[-‐‑﹣－]\s+")
+_HYPHEN = re.compile(r"[-‐‑﹣－]")
 # Likeness, of 100, from which a name is worth showing, and from which it is taken for the one that was meant.
 _NEAR, _MEANT = 60.0, 88.0
 # A name is only taken for another that is likelier by so much than the next.

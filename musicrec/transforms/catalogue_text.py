@@ -12,18 +12,19 @@ from pyspark.sql.pandas.functions import pandas_udf
 from pyspark.sql.types import ArrayType, StringType
 
 from musicrec.transforms.bounds import LONGEST_LIST
+from musicrec.transforms.folding import BLANKS
+from musicrec.transforms.numbers import decimal
 from musicrec.transforms.text import trimmed
 
 # Before the names of the columns that hold lists.
 LIST_OF = "_list_of_"
 
-# Java also reads "120f", "1d", "0x1p3", "NaN" and "Infinity".
-_DECIMAL = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,4})?$"
 _DATE = r"^\d{4}(?:-\d\d(?:-\d\d)?)?(?:\.0+$|[T ]|$)"
-_NO_DATE = r"^0+(?:\.0+)?(?:-0+)*$"
+_NO_DATE = r"^0+(?:\.0+)?(?:-0+){0,2}$"
 _FIRST_YEAR, _LAST_YEAR = 1860, 2100  # before the first there was no recorded sound
 
 _STRING = re.compile(r"""[uU]?(?:'((?:[^'\\]++|\\.)*+)'|"((?:[^"\\]++|\\.)*+)")""", re.DOTALL)
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _BARE = re.compile(r"None|-?\d+(?:\.\d+)?")
 _BETWEEN = re.compile(r"\s*+,?\s*+")
 
@@ -40,8 +41,7 @@ def text(name: str) -> Column:
 
 def number(name: str) -> Column:
     """A field as a number, null where it is not a decimal one; "6.0" and "6" are the same."""
-    value = text(name)
-    return F.when(value.rlike(_DECIMAL), value.try_cast("double"))
+    return decimal(text(name))
 
 
 def is_no_number(name: str) -> Column:
@@ -150,10 +150,12 @@ def _said(item: re.Match[str]) -> str | None:
         return "" if token == "None" else token
     said = item.group(1) if item.group(1) is not None else item.group(2)
     if "\\" in said:
+        # JSON may escape a stroke, Python never does.
+        token = _ESCAPED.sub(lambda pair: "/" if pair[1] == "/" else pair[0], token)
         try:
             said = ast.literal_eval(token.lstrip("uU"))
             # Two halves of a pair, each written as an escape, are one letter.
             said = said.encode("utf-16", "surrogatepass").decode("utf-16")
         except (ValueError, SyntaxError, MemoryError):
             return None
-    return said.strip()
+    return said.strip(BLANKS)

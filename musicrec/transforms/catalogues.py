@@ -175,7 +175,7 @@ def _spotify_songs() -> dict[str, Column]:
 
 
 def _hit_predictor() -> dict[str, Column]:
-    uri = F.regexp_replace(text("uri"), "/*(?:[?#].*)?$", "")
+    uri = F.regexp_replace(text("uri"), r"(?s)(?<!/)/*+(?:[?#].*)?$", "")
     return _features() | {
         "track_id": spotify_column(F.element_at(F.split(uri, "[:/]"), -1)),
         "name": text("track"),

@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 from musicrec.transforms.bounds import LONGEST_ID, LONGEST_NAME, is_longer, kept_text
 from musicrec.transforms.ids import mbid_column, mbids_column, mbids_of_list, msid_column
 from musicrec.transforms.interactions import InteractionParams, ItemKind, weight_of_one_play
+from musicrec.transforms.numbers import decimal
 from musicrec.transforms.text import artist_key_column, trimmed
 from musicrec.transforms.times import TIME_REASONS, instant_of, stamp_of, time_faults
 
@@ -197,7 +198,7 @@ def _is_too_long() -> Column:
 def _score(kind: Column) -> Column:
     """1, 0 or -1; null where it is none of them, or love of an artist, which has no meaning here."""
     given = F.coalesce("score", "feedback")
-    number = given.try_cast("double")
+    number = decimal(given)
     rating = F.create_map(*[F.lit(x) for pair in _RATINGS.items() for x in pair])[F.lower(given)]
     score = F.when(number.isin(-1.0, 0.0, 1.0), number.cast("int")).when(number.isNull(), rating)
     blocked = F.when(given.isNull(), F.lit(HATE)).when(score <= REMOVED, score)

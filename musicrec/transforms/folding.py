@@ -21,22 +21,25 @@ WHITE = "".join(c for c in map(chr, range(sys.maxunicode + 1)) if c.isspace()) +
 # or picture.
 BLANKS = WHITE + "".join(c for c in UNSEEN if c != "\u200d" and not "\ufe00" <= c <= "\ufe0f" and c < "\U000e0000")
 
-# Letters that Unicode does not decompose, the signs that stand for an apostrophe, a quotation mark, a hyphen or a
-# stroke, and those that mean nothing.
+# Letters that Unicode does not decompose, the signs that stand for an apostrophe, a quotation mark, a hyphen, a stroke
+# or a bracket, and those that mean nothing.
 _SAME: dict[str, str] = {
     "ø": "o", "Ø": "O", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "ł": "l", "Ł": "L", "đ": "d", "Đ": "D",
     "ð": "d", "Ð": "D", "þ": "th", "Þ": "Th", "ı": "i", "º": "°", "№": "#", "∆": "Δ", "\u2800": " ",
-    **dict.fromkeys("´`‘’‛′‵ʹʻʼʽʾʿˈˊˋ՚׳ꞌ＇｀", "'"),
-    **dict.fromkeys("“”„‟″‶〝〞〟״", '"'),
+    **dict.fromkeys("´`‘’‛′‵ʹʻʼʽʾʿˈˊˋ՚׳ꞌ＇｀\u02c0\u02c1\u0384\u0559\u07f4\u07f5\u1fbd\u1fbf\u1ffd\u1ffe", "'"),
+    **dict.fromkeys("“”„‟″‶〝〞〟״\u02ba\u02ee", '"'),
     **dict.fromkeys("‐‑‒–—―−⸺⸻﹘﹣－─", "-"),
     **dict.fromkeys("⁄∕⧸", "/"),
     **dict.fromkeys("∗⁎", "*"),
     **dict.fromkeys("∙⋅", "·"),
+    **dict.fromkeys("【〔〖〘〚⟦❨❪❬❲", "["),
+    **dict.fromkeys("】〕〗〙〛⟧❩❫❭❳", "]"),
     "∶": ":", "∣": "|", "∼": "~", "٪": "%",
     **dict.fromkeys("™℠©®℗", " "),
     **{mark: f" {unicodedata.normalize('NFKC', mark).replace(chr(0x2044), '/')} " for mark in "¼½¾⅓⅔⅛⅜⅝⅞"},
 }  # fmt: skip
-_LETTERS = {ord(one): other for one, other in _SAME.items()} | dict.fromkeys(map(ord, UNSEEN))
+_DIGITS = {code: str(unicodedata.decimal(chr(code))) for code in range(0x80, 0x20000) if chr(code).isdecimal()}
+_LETTERS = _DIGITS | {ord(one): other for one, other in _SAME.items()} | dict.fromkeys(map(ord, UNSEEN))
 
 # The pattern of a text that shows nothing, in Python's and in Java's regular expressions.
 BLANK = f"^[{WHITE}{''.join(c for c in UNSEEN if c < chr(0xE0000))}\U000e0000-\U000e0fff]*$"
@@ -61,6 +64,9 @@ _SHARP = re.compile(r"\b([a-g])#(?!\d)|(?<=[^\W\d_])#(?!\w|\s*\d)")
 _NUMBER = re.compile(r"#\s*(?=\d)|\bn°")
 _DEGREES = re.compile(r"(?<=\d)\s*°")
 _AT = re.compile(r"(?<!\S)@(?=\s)")
+_MINUS = re.compile(r"^-(?=\d)")  # of a text that begins with a number below 0
+_FACES = {re.compile(rf"(?<!\S){eyes}-?[{mouth}](?!\S)"): f" {face} " for eyes, mouth, face in (
+    ("[:=]", r")\]", "🙂"), ("[:=]", r"(\[", "🙁"), (";", r")\]", "😉"))}  # fmt: skip
 _ANGLES = re.compile(r"<(?!3\b)([^<>]*[^\W_][^<>]*)>")
 # Signs that only part or adorn words; other symbols are words of their own.
 _ORNAMENTS = frozenset("|¦~°=★☆✰♩♪♫♬\ufffc\ufffd")
@@ -83,7 +89,14 @@ class _Separated(dict[int, str]):
 
 
 _SEPARATED = _Separated(
-    {ord("%"): " percent ", ord("♯"): " sharp ", ord("♭"): " flat ", ord("♮"): " natural ", ord("×"): " x "}
+    {
+        ord("%"): " percent ",
+        ord("‰"): " permille ",
+        ord("♯"): " sharp ",
+        ord("♭"): " flat ",
+        ord("♮"): " natural ",
+        ord("×"): " x ",
+    }
 )
 
 
@@ -98,12 +111,13 @@ def seen(text: str) -> str:
 
 
 def fold(text: str) -> str:
-    """Case, accents, width, apostrophes, quotes and hyphens folded; punctuation that separates is still there."""
+    """Case, accents, width, blanks, apostrophes, quotes and hyphens folded; other punctuation is still there."""
     if text.isascii() and text.isprintable():
-        return text.lower().replace("`", "'")
+        lower = text.lower().replace("`", "'")
+        return " ".join(lower.split()) if "  " in lower else lower
     decomposed = unicodedata.normalize("NFKD", text.translate(_LETTERS)).casefold()
     bare = _ACCENTS.sub("", unicodedata.normalize("NFKD", decomposed).translate(_LETTERS))
-    return unicodedata.normalize("NFC", bare)
+    return " ".join(unicodedata.normalize("NFC", bare).split())
 
 
 def words(folded: str) -> list[str]:
@@ -120,9 +134,17 @@ def words(folded: str) -> list[str]:
     return ["and" if word == "n" and 0 < place < len(found) - 1 else word for place, word in enumerate(found)]
 
 
+def _faced(text: str) -> str:
+    """Faces of punctuation as symbols: "Smile :)" is not "Smile :("."""
+    if ":" in text or ";" in text or "=" in text:
+        for written, face in _FACES.items():
+            text = written.sub(face, text)
+    return text
+
+
 def _spelt_out(folded: str) -> str:
     """Signs as the words that they stand for; apostrophes and the dots of acronyms gone."""
-    text = _AND.sub(" and ", folded)
+    text = _faced(_AND.sub(" and ", _MINUS.sub("minus ", folded)))
     if "+" in text:
         text = _JOINING_PLUS.sub(" and ", text).replace("+", " plus ")
     if "'" in text:

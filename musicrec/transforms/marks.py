@@ -13,6 +13,8 @@ _NOBODY = r"(?!\s+(?:you|u|your|or|me|my|him|his|her|it|its|us|our|them|their)\b
 # Of "ft.", towns and measures: "Ft. Worth Blues", "10 Ft. Tall".
 _TOWNS = r"worth|lauderdale|knox|wayne|collins|myers|bragg|hood|sumter|apache|mcmurray|leavenworth|dix|benning|bliss"
 _NO_FORT = rf"(?!\s*(?:{_TOWNS})\b)(?!(?<=\d ft\.)\s*(?:tall|high|deep|long|wide|under|above|below)\b)"
+# Before "feat" that is a word: "No Small Feat Band".
+_NO_NOUN = r"(?<!\blittle)(?<!\bsmall)(?<!\bmean)(?<!\bwhat a)(?<!^a)(?<!^the)"
 _MARK = r"(?:feat|featuring|ft)\b"
 # It may hold a bracket of its own, and may never be closed.
 _GUEST_BRACKET = re.compile(
@@ -26,7 +28,7 @@ _OTHER_VERSION = re.compile(
 # "A Feat of Strength".
 _GUEST = re.compile(
     rf"(?<=\S)(?:\s+-\s+with\b{_NOBODY}|(?:\s+-)?\s+(?:featuring\b|feat\.|ft\.{_NO_FORT})(?!\s+{_MARK})"
-    r"|(?<!\blittle)(?:\s+-)?\s+feat(?=\s|,\S|:)(?!\s+(?:[&+,;/-]|(?:and|with|feat|featuring|ft|of|vs)\b)))"
+    rf"|{_NO_NOUN}(?:\s+-)?\s+feat(?=\s|,\S|:)(?!\s+(?:[&+,;/-]|(?:and|with|feat|featuring|ft|of|vs)\b)))"
     r"(?=\s*[^\s()\[\]{}])(?!\s+-\s)(?:(?!\s-\s)[^()\[\]{}])*"
 )
 _GUEST_WORD = re.compile(r"^[\s(\[{-]*(?:featuring|feat|with|ft|w/)(?![\w'])\.?\s*")
@@ -84,7 +86,8 @@ def without_marks(folded: str) -> str:
     text = _BRACKET.sub(lambda match: f" {match[0][0]}{_kept(match[1])}{match[0][-1]} ", text)
     base, *suffixes = _DASH.split(text)
     kept = [base, *(part for part in map(_kept, suffixes) if part.strip())]
-    return " - ".join(kept).replace("()", " ").replace("[]", " ").replace("{}", " ")
+    text = " - ".join(kept).replace("()", " ").replace("[]", " ").replace("{}", " ")
+    return " ".join(text.split())
 
 
 def _kept(mark: str) -> str:

@@ -12,6 +12,8 @@ from datetime import UTC, date, datetime, time
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
+from musicrec.transforms.numbers import decimal
+
 DAY_MICROS = 86_400_000_000
 _YEAR_9999 = 253_402_300_799  # in seconds; a time beyond it is no time in seconds
 # A bare clock time would be taken for one of the day on which the job runs, as would "now".
@@ -42,7 +44,7 @@ def instant_of(text: Column, *, whole_days: bool = False) -> Column:
 
     A time without a zone is in UTC. Null where the text is neither; with `whole_days` a day alone is its midnight.
     """
-    seconds = text.try_cast("double")
+    seconds = decimal(text)
     whole = F.timestamp_seconds(F.when(seconds.between(-_YEAR_9999, _YEAR_9999), F.floor(seconds)))
     is_written = text.rlike(_INSTANT) | text.rlike(_DAY) if whole_days else text.rlike(_INSTANT)
     return F.coalesce(whole, F.when(seconds.isNull() & is_written, F.try_to_timestamp(text)))
@@ -50,7 +52,7 @@ def instant_of(text: Column, *, whole_days: bool = False) -> Column:
 
 def stamp_of(text: Column, *, whole_days: bool = False) -> Column:
     """The `stamp` (double) of a text that `instant_of` makes no instant of. Null for blanks and days without a time."""
-    seconds = text.try_cast("double")
+    seconds = decimal(text)
     is_given = (F.trim(text) != "") & (F.lit(whole_days) | ~text.rlike(_DAY))
     is_finite = seconds.between(-1e300, 1e300)
     stamp = F.when(is_finite, seconds).when(is_given, F.lit(float("nan")))

@@ -172,6 +172,11 @@ def test_an_encrypted_or_damaged_zip_is_refused(tmp_path: Path) -> None:
     archive.write_bytes(whole[:60] + bytes([whole[60] ^ 255]) + whole[61:])
     with pytest.raises(InputError, match="complete zip archive"):
         extract(archive, tmp_path / "t")
+    # By what its end says, the members lie before its beginning.
+    at = whole.rindex(b"PK\x05\x06") + 16
+    archive.write_bytes(whole[:at] + b"\xff\xff\xff\x7f" + whole[at + 4 :])
+    with pytest.raises(InputError, match="complete zip archive"):
+        extract(archive, tmp_path / "t")
     assert everything(tmp_path) == {"x.zip"}
 
 

@@ -86,6 +86,9 @@ def test_an_export_that_does_not_say_whose_it_is_is_refused(tmp_path: Path) -> N
     (tmp_path / "export" / "user.json").write_text('{"user_id": null}')
     with pytest.raises(InputError, match=r"user\.json: expected a JSON object with user_id or username, found neither"):
         found(tmp_path, tmp_path / "export")
+    (tmp_path / "export" / "user.json").write_text(r'{"username": "\ud83d"}')
+    with pytest.raises(InputError, match=r"user\.json: expected user_id and username as text, found half of a surr"):
+        found(tmp_path, tmp_path / "export")
 
 
 TIMES = st.one_of(st.binary(max_size=40), st.text(max_size=40).map(str.encode), st.datetimes().map(str).map(str.encode))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ LISTEN = '{"user_id": 1, "track_metadata": {"artist_name": "A}{", "names": [{"x"
         (f"[{LISTEN}]\t[{LISTEN}, 3, null] {LISTEN}", [LISTEN, LISTEN, "3", "null", LISTEN]),
         (f"\ufeff{LISTEN}\r\n", [LISTEN]),
         (f"\x00\x00\x00{LISTEN}", [LISTEN]),
+        (f"\x1e{LISTEN}\n\x1e{LISTEN}\u2028{LISTEN}\xa0", [LISTEN] * 3),
         ("[]", ["[]"]),
         ("[ ", ["["]),
         ("]", ["]"]),
@@ -54,6 +56,22 @@ def test_a_record_over_many_lines_comes_on_one_and_a_broken_one_ends_where_the_n
         assert [json.loads(record)["user_id"] for record in (first, *others)] == [0, 2, 3]
         assert second.startswith("{ user_id")
         assert not any("\n" in record for record in (first, second, *others))
+
+
+@pytest.mark.parametrize("length", [4_000, 4_070, 4_080, 4_090, 4_095, 4_096, 4_097, 16_384, 100_000])
+def test_a_record_of_any_length_is_found_and_a_broken_one_is_no_other(length: int) -> None:
+    for value in ('"{}"', '"\\u00e9{}"', "[1{}]", "-1{}", '["", "{}\\ud83d\\ude00"]'):
+        long = f'{{"a": {value.replace("{}", "1" * length)}, "b": -Infinity, "c": null}}'
+        assert list(records_of(f"{long}{LISTEN}{long}")) == [long, LISTEN, long]
+        assert list(records_of(f"{long[:-1]};")) == [f"{long[:-1]};"]
+
+
+def test_many_broken_records_take_no_longer_than_they_are_many() -> None:
+    # json counts the lines before each of them: without a bound, 10 billion.
+    began = time.process_time()
+    records = list(records_of("[\n" + "{'a': 1},\n" * 200_000 + "{}]"))
+    assert records == ["{'a': 1}"] * 200_000 + ["{}"]
+    assert time.process_time() - began < 15
 
 
 VALUES = st.recursive(
@@ -93,7 +111,7 @@ JUNK = st.one_of(
 @settings(max_examples=300, deadline=None)
 @given(JUNK)
 def test_of_any_text_no_letter_is_lost(text: str) -> None:
-    blank = " \t\r\n\f\v\ufeff\x00"
+    blank = " \t\r\n\f\v\ufeff\x00\x1e\x85\xa0\u200b\u2028\u2029"
     between = {*blank, *",[]"}
     records = list(records_of(text))
     assert Counter(c for r in records for c in r if c not in between) == Counter(c for c in text if c not in between)

@@ -260,6 +260,7 @@ def test_json_lines_in_all_the_ways_that_clients_write_them(spark: SparkSession,
         json_listen("15", 1e30, track_metadata=track | {"additional_info": {"artist_mbids": f"{x},{y}"}}),
         '{"user_id": 16, "timest',
         json_listen("17", track_metadata=track | {"additional_info": nothing, "mbid_mapping": mapped}),
+        json_listen("18", "1627819200d", track_metadata=track | {"additional_info": {"duration_ms": "215000f"}}),
         json_listen("null", track_metadata=track) | {"user_name": "null", "recording_msid": "NaN"},
         json_listen("None", track_metadata=track) | {"user_name": None},
         "   ",
@@ -267,18 +268,18 @@ def test_json_lines_in_all_the_ways_that_clients_write_them(spark: SparkSession,
     ]
     dump = only(tmp_path, write_json_dump(tmp_path / "d", lines))
     check_dumps([dump])
-    assert count_rows(spark, dump) == 11
+    assert count_rows(spark, dump) == 12
     rows = {row["user_id"]: row for row in rows_of(spark, dump) if not row["malformed"]}
     # An id "None" is none; somebody is called "null".
-    assert rows.keys() == {"10", "11", "iliekcomputers", "13", "14", "15", "17", "null", None}
+    assert rows.keys() == {"10", "11", "iliekcomputers", "13", "14", "15", "17", "18", "null", None}
     also = [rows.pop(user) for user in ("17", "null", None)]
     assert (also[0]["recording_mbid"], also[0]["artist_mbids"]) == (m, [m])
     assert [row["recording_msid"] for row in also] == ["msid-Halo", None, "msid-Halo"]
     at = utc("2021-08-01 12:00:00").replace(tzinfo=None)
     assert [rows[u]["listened_at"] and (rows[u]["listened_at"] - at).seconds for u in sorted(rows)] == [
-        0, 0, 2, None, None, 1,
+        0, 0, 2, None, None, None, 1,
     ]  # fmt: skip
-    assert [rows[u]["duration_ms"] for u in sorted(rows)] == [215_000, 12_500, None, None, None, None]
+    assert [rows[u]["duration_ms"] for u in sorted(rows)] == [215_000, 12_500, None, None, None, None, None]
     assert (rows["10"]["recording_mbid"], rows["10"]["artist_mbids"], rows["10"]["release_mbid"]) == (
         rec,
         [x, y],

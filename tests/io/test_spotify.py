@@ -107,6 +107,15 @@ def test_a_file_is_read_in_the_encoding_it_has_however_far_down_it_shows(tmp_pat
         ("t,Земфира,1\nt,u,2\n".encode("cp1251"), [("bad_encoding",), ("t", "u", "2")]),
         ("t,周杰伦,1\nt,u,2\n".encode("gbk"), [("bad_encoding",), ("t", "u", "2")]),
         ("t,ブルーハーツ,1\nt,u,2\n".encode("shift_jis"), [("bad_encoding",), ("t", "u", "2")]),
+        # DOS and old Macs have their letters where Windows has signs and capitals.
+        ("t,Beyoncé,1\nt,u,2\n".encode("cp437"), [("bad_encoding",), ("t", "u", "2")]),
+        ("t,Björk,1\nt,u,2\n".encode("cp850"), [("bad_encoding",), ("t", "u", "2")]),
+        ("t,Beyoncé,1\nt,u,2\n".encode("mac_roman"), [("bad_encoding",), ("t", "u", "2")]),
+        # Signs where Western text has them.
+        ("t,“Ain’t” d’Été – l·l…,1\nt,Œuvre Ž „a‚ 1ª ¿Sí?,2\n".encode("cp1252"),
+         [("t", "“Ain’t” d’Été – l·l…", "1"), ("t", "Œuvre Ž „a‚ 1ª ¿Sí?", "2")]),
+        # Files that were put together, each with its mark.
+        ('t,u,1\n\ufeff"t","v, w",2\n'.encode(), [("t", "u", "1"), ("t", "v, w", "2")]),
         # Surrogates, overlong forms and cut letters are no UTF-8.
         (b"t,\xed\xa0\xbd,1\nt,\xc0\xaf,1\nt,\xe2\x98,1\nt,\xe2\x98\x83,1\n",
          [("bad_encoding",), ("bad_encoding",), ("bad_encoding",), ("t", "☃", "1")]),
@@ -122,6 +131,8 @@ def test_a_line_of_another_encoding_is_refused_by_itself(tmp_path: Path, rows: b
         ("Track_ID, user_id ,PLAYCOUNT", "t,u,1"),
         ('"track_id","user_id","playcount"', '"t","u","1"'),
         ("\ufeff\ufefftrack_id,user_id,playcount", "t,u,1"),
+        ('\ufeff\ufeff"track_id",user_id,playcount', "t,u,1"),
+        ("track_id\u00a0,\u2003user_id,\u200bplaycount\u00ad", "t,u,1"),
         ("track_id;user_id;playcount", "t;u;1"),
         ("track_id\tuser_id\tplaycount", "t\tu\t1"),
         ("track_id|user_id|playcount", "t|u|1"),
@@ -173,6 +184,9 @@ def test_packed_files_are_the_same_source_as_plain_ones(tmp_path: Path) -> None:
         assert len(rows_of(tmp_path / name)) == 3
         (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:-40])
         assert str(tmp_path / name) in refusal(tmp_path / name)
+    version = archive.getvalue().replace(b"PK\1\2\x14\3\x14", b"PK\1\2\x14\3\xff")
+    (tmp_path / "a.csv.zip").write_bytes(version)
+    assert "an archive that can be unpacked" in refusal(tmp_path / "a.csv.zip")
 
 
 def refusal(*sources: Path) -> str:

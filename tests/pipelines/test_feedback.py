@@ -76,6 +76,7 @@ BAD: list[dict[str, Any] | str] = [
     {"score": 1, "created": 1, "recording_msid": "m"},
     {"user_id": "1", "score": 1, "created": 1},
     said("1", 2, recording_msid="m"),
+    said("1", "1f", recording_msid="m"),
     said("1", 1, artist_name="x"),
     {"user_id": "1", "score": 1, "recording_msid": "m", "created": "soon"},
     {"user_id": "1", "score": 1, "recording_msid": "m", "created": 253402300799},
@@ -84,7 +85,7 @@ BAD: list[dict[str, Any] | str] = [
     {"user_id": "1", "score": 1, "recording_msid": "m"},
 ]
 OF_TIME = ["bad_time", "in_future", "missing_time", "time_in_milliseconds", "too_early"]
-REASONS = sorted(["bad_score", "bad_score", "malformed", "missing_item", "missing_user", *OF_TIME])
+REASONS = sorted([*["bad_score"] * 3, "malformed", "missing_item", "missing_user", *OF_TIME])
 
 
 def plays() -> Rows:

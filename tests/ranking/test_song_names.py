@@ -24,7 +24,7 @@ SONGS = [
     ("!!!", "Must Be the Moon"),
     ("Eve", "Self-Esteem"),
 ]
-DASHES = ["-", "‐", "‑", "‒", "–", "—", "―", "−"]
+DASHES = ["-", "‐", "‑", "‒", "–", "—", "―", "−", "－", "﹣", "─", "⸺"]
 NAMES = SongNames(
     titles=[title for _, title in SONGS],
     artists=[artist for artist, _ in SONGS],

@@ -14,7 +14,8 @@ NIL, MAX = "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffff
 NO_IDS = [
     "", " ", "None", "none", "NULL", "null", "undefined", "N/A", "n/a", "nan", "NaN", "<NA>", "nil", "NaT", "0", "-1",
     "0.0", "true", "False", "unknown", "-", "--", "[]", "{}", '""', '["None"]', "[null]", "\\N", "()", "?", NIL,
-    NIL.replace("-", ""), f"{{{NIL}}}", MAX.upper(),
+    NIL.replace("-", ""), f"{{{NIL}}}", MAX.upper(), "(null)", "<none>", "FALSE", "n.a.", "not available", "''", "#N/A",
+    "[null, null]", "None, None", '["None", ["null"]]', "N/A/N/A", "0, 0", "null," * 90,
 ]  # fmt: skip
 NO_MBIDS = [
     *NO_IDS,
@@ -41,7 +42,9 @@ FORMS = [
     str, str.upper, lambda one: f" {one}\n", lambda one: f"{{{one}}}", lambda one: f'["{one}"]',
     lambda one: f"['{one}']",
     lambda one: f'[["{one}"]]', _in_json, lambda one: f"urn:uuid:{one}", lambda one: uuid.UUID(one).hex,
-    lambda one: f"\ufeff{one}\u200b", lambda one: one.replace("-", "\u2011"),
+    lambda one: f"\ufeff{one}\u200b", lambda one: one.replace("-", "\u2011"), lambda one: one.replace("-", " "),
+    lambda one: one.replace("-", " \u2013 "), lambda one: one.replace("-", "_"), lambda one: one.replace("-", "%2D"),
+    lambda one: "".join(chr(ord(letter) + 0xFEE0) for letter in one), lambda one: f"%257B{one}%257D",
 ]  # fmt: skip
 
 
@@ -51,6 +54,7 @@ def addresses(one: str, entity: str) -> list[str]:
     return [
         f"https://{page}", f"http://{page}/", f"https://beta.{page}?tport=8000#x", f"https://{page}/tags".upper(), page,
         f"https://musicbrainz.org/ws/2/{entity}/{one}?fmt=json", quote(f"https://{page}", safe=""),
+        quote(quote(f"https://{page}", safe=""), safe=""),
         f'["https://{page}"]'.replace("/", "\\/"),
     ]  # fmt: skip
 

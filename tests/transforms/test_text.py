@@ -60,6 +60,12 @@ KEYS = (title_key, artist_key)
         ("می\u200cخواهم", "میخواهم"),
         ("10½", "10 1/2"),
         ("Atom™", "Atom"),
+        ("Song【feat. Somebody】", "Song"),
+        ("Song〔2011 Remaster〕", "Song"),
+        ("٣ دقات", "3 دقات"),
+        ("Part ३", "Part 3"),
+        ("Take \t\n  Me\u3000 On", "Take Me On"),
+        ("−1", "-1"),
     ],
 )
 def test_spellings_and_marks_of_one_recording_meet(one: str, other: str) -> None:
@@ -99,6 +105,10 @@ def test_parts_stay_apart() -> None:
         ("Song 🔥", "Song 💔", "Song"),
         ("!!!", "???", "¡¡¡"),
         ("Love > Hate", "Love Hate"),
+        ("100‰", "100%", "100"),
+        ("-1", "1", "+1"),
+        ("Smile :)", "Smile :(", "Smile ;)", "Smile"),
+        (":)", ":("),
         ("\u0301", "\u0302"),
     ],
 )
@@ -122,7 +132,8 @@ def test_a_title_of_a_symbol_stays_it_when_its_marks_go() -> None:
     ["Little Feat", "No Small Feat", "A Small Feat", "Feat", "Feat.", "What a Feat!", "Featuring", "Songs Featuring",
      "Ft. Worth Blues", "Goodnight Ft. Worth", "Meet Me in Ft. Lauderdale", "10 Ft. Tall", "33 000 FT.",
      "Feat. of Clay", "A Feat of Strength", "With", "With You", "Ft.", "Feats Don't Fail Me Now",
-     "Little Feat & Friends", "Little Feat Tribute Band"],
+     "Little Feat & Friends", "Little Feat Tribute Band", "No Small Feat Band", "A Feat Worth Doing",
+     "No Mean Feat Today", "What a Feat It Was"],
 )  # fmt: skip
 def test_a_name_keeps_the_words_that_mark_guests_where_none_is_named(name: str) -> None:
     for key in KEYS:
