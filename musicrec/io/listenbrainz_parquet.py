@@ -155,9 +155,10 @@ def _read_alike(spark: SparkSession, given: Sequence[str], files: SourceFiles, u
 
 
 # Counts as instants: INT64 nanoseconds are read as numbers (`musicrec.spark`). What is beyond the instants that
-# Spark has becomes the last or the first of them.
+# Spark has becomes the last or the first of them; least and greatest pass a null over.
 _IN_MICROS = {
-    "milliseconds": "timestamp_millis(greatest(least({0}, 9223372036854775), -9223372036854775))",
+    "milliseconds": "if({0} is null, null, "
+    "timestamp_millis(greatest(least({0}, 9223372036854775), -9223372036854775)))",
     "nanoseconds": "timestamp_micros({0} div 1000)",
 }
 

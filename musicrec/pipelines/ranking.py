@@ -29,7 +29,7 @@ from musicrec.pipelines.content import linked_vectors
 from musicrec.pipelines.lists import SecondStage, check_retrievers, list_makers
 from musicrec.pipelines.model_fits import ModelFits
 from musicrec.pipelines.models_at import ModelsAt, models_at
-from musicrec.pipelines.settings import KNN, RANKER, USER_KNN
+from musicrec.pipelines.settings import BASELINES, KNN, RANKER, USER_KNN
 from musicrec.pipelines.training_data import TrainingData, training_data
 from musicrec.transforms.interactions import InteractionParams, ItemKind, indexed_plays
 
@@ -79,10 +79,12 @@ def examples_before(run: Run, job: RankerJob, until: datetime) -> Examples:
 
     Raises
     ------
+    InputError : a retriever is none of the models that the configuration has fitted.
     TooLittleError : no window with the usual listens has listeners whose candidates were played, or all together have
         too few of them.
     """
     params, parts = job.params, []
+    check_retrievers(params.retrievers, {*job.fitted, *BASELINES})
     listens = run.lakehouse.read("silver.listens")
     for n in range(params.windows, 0, -1):
         start = until - n * timedelta(days=params.window_days)

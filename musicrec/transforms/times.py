@@ -73,9 +73,12 @@ def time_faults(at: Column, stamp: Column, earliest: datetime, latest: datetime,
     faults = {
         "missing_time": at.isNull() & stamp.isNull(),
         "bad_time": F.coalesce(F.isnan(stamp), F.lit(False)),
-        **{reason: is_number & (stamp / by).between(low, high) for reason, by in UNITS.items()},
     }
-    in_unit = faults["time_in_milliseconds"] | faults["time_in_microseconds"] | faults["time_in_nanoseconds"]
+    in_unit: Column = F.lit(False)
+    for reason, by in UNITS.items():
+        # Of the units that would do, the first: where times from 1970 on are good, a thousandth of one may be too.
+        faults[reason] = is_number & ~in_unit & (stamp / by).between(low, high)
+        in_unit = in_unit | faults[reason]
     faults["too_early"] = (at < F.lit(earliest)) | (is_number & (stamp < 0))
     faults["in_future"] = (at > F.lit(latest)) | (is_number & (stamp > 0) & ~in_unit)
     return {reason: F.coalesce(is_so, F.lit(False)) for reason, is_so in faults.items()}

@@ -203,6 +203,7 @@ def test_todays_layout_keeps_every_field_and_instant(spark: SparkSession, tmp_pa
         "artist_mbids": ["a", "b"],
         "duration_ms": None,
         "malformed": False,
+        "undecoded": False,
         "file": "0.parquet",
         "row": "",
     }

@@ -118,9 +118,9 @@ def lake(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Lake:
     ]
     write_catalogue(base / "tracks", "spotify_1million", tracks)
     said = [
-        {"user_id": "2", "recording_mbid": f"{PAGE.upper()}/", "score": -1, "created": 1627900000},
-        {"user_id": "2", "artist_mbid": f'["{ONE}", "{OTHER}"]', "created": 1627900000},
-        {"user_id": "2", "recording_mbid": "None", "recording_msid": "null", "score": 1, "created": 1627900000},
+        {"user_id": "2", "recording_mbid": f"{PAGE.upper()}/", "score": -1, "created": 1627700000},
+        {"user_id": "2", "artist_mbid": f'["{ONE}", "{OTHER}"]', "created": 1627700000},
+        {"user_id": "2", "recording_mbid": "None", "recording_msid": "null", "score": 1, "created": 1627700000},
     ]
     (base / "said.jsonl").write_text("".join(json.dumps(line) + "\n" for line in said))
     made = Lake(base, Lakehouse(spark, str(base / "lakehouse")))

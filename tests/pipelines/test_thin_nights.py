@@ -243,6 +243,7 @@ def test_an_earlier_model_is_not_taken_for_one_that_there_is_too_little_for(two:
     assert {user for _, user in night.lists(LAST)} == {"1", "2"}
 
 
+@pytest.mark.nights
 def test_one_listener_with_one_track(spark: SparkSession, tmp_path: Path) -> None:
     night = make_night(spark, tmp_path, [listen(1, "2021-08-07 12:00:00")])
     night.run(NIGHTLY, *NEURAL)
@@ -259,6 +260,7 @@ def test_one_listener_with_one_track(spark: SparkSession, tmp_path: Path) -> Non
     assert night.lists(date(2021, 8, 8)) == {("again", "1"): ["Halo"]}
 
 
+@pytest.mark.nights
 def test_no_catalogue_and_a_listen_each(spark: SparkSession, tmp_path: Path) -> None:
     rows = [
         listen(user, f"2021-08-0{user + 4} 12:00:00", f"Song {song}", artist_name=f"Artist {song}")
@@ -281,6 +283,7 @@ def test_no_catalogue_and_a_listen_each(spark: SparkSession, tmp_path: Path) -> 
     assert {user for shelf, user in lists if shelf == "again"} == {"1", "2", "3"}
 
 
+@pytest.mark.nights
 def test_two_listeners_of_the_same_track_have_nothing_to_discover(spark: SparkSession, tmp_path: Path) -> None:
     rows = [listen(user, f"2021-08-07 1{place}:00:0{user}") for user in (1, 2) for place in (0, 1)]
     night = make_night(spark, tmp_path, rows)
