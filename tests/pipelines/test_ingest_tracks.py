@@ -96,7 +96,7 @@ def test_files_and_folders_of_any_name_are_taken_in(run: Run, tmp_path: Path) ->
     ingest_tracks(run, find_catalogues([str(folder)]))
     found = counts_by_name(run)
     assert set(found.values()) == {(3, 1, 1, 1)}
-    shown = {name.encode("utf-8", "backslashreplace").decode() for name in ODD_NAMES}
+    shown = {*ODD_NAMES[:-1], "\\xff\\xf3.csv"}
     assert set(found) == shown
     tracks = {r.track_id: (r.name, r.file) for r in run.lakehouse.read("bronze.tracks").collect()}
     assert {name for name, _ in tracks.values()} == {f"Song, {place}" for place in range(len(ODD_NAMES))}
