@@ -37,7 +37,8 @@ def config(tmp_path: Path) -> Path:
     lines = [json_listen(1, "2014-03-09 02:30:00", "No such hour there"), json_listen(1, 1414906200, "Twice there")]
     write_json_dump(tmp_path / "dump", [*lines, json_listen(1, "2014-11-04T01:00:00-05:00", "Zone")], end=None)
     places = f'[lakehouse]\nroot = "{tmp_path}/lake"\n[sources]\nlistens = "{tmp_path}/dump"\n'
-    (folder / "mine.toml").write_text(places)
+    shelves = "".join(f"[hybrid.{shelf}.weights]\nals = 1\n" for shelf in ("discover", "again"))
+    (folder / "mine.toml").write_text(places + shelves)
     return folder / "mine.toml"
 
 

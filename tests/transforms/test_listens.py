@@ -182,5 +182,5 @@ def test_the_time_zone_of_the_end_counts(spark: SparkSession) -> None:
     at = datetime.fromisoformat("2021-08-07T03:00:00+02:00")
     rules = ListenRules(future_tolerance_hours=0)
     rows = [row(listened_at=utc("2021-08-07 01:00:00")), row(listened_at=utc("2021-08-07 01:00:01"))]
-    got = judge(tidy(frame(spark, rows)), rules, at).orderBy("listened_at").collect()
+    got = judge(tidy(frame(spark, rows)), rules, at, NOW).orderBy("listened_at").collect()
     assert [r["reason"] for r in got] == [None, "in_future"]
